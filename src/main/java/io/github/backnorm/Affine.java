@@ -1,0 +1,153 @@
+package io.github.backnorm;
+
+import java.util.List;
+import java.util.random.RandomGenerator;
+
+/**
+ * Affine (fully connected) layer: {@code Y = X·W + b}.
+ *
+ * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes H for this Y, for batch
+ * norm's output is called y there.
+ *
+ * <p>Given {@code dY = ∂L/∂Y} (N×L), {@link #backward} computes
+ * <pre>{@code
+ * dX = dY·Wᵀ   (N×D)
+ * dW = Xᵀ·dY   (D×L)
+ * db = Σᵢ dYᵢ  (1×L)
+ * }</pre>
+ *
+ * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds as in {@link Matrix#times(Matrix)}, the
+ * bias one addition after it; NaN and ±Infinity pass through IEEE 754 arithmetic. A row's result does not depend on the
+ * other rows.
+ *
+ * <p>Threads: as {@link Layer} says; each of W and b is read once and whole.
+ */
+public final class Affine extends BuiltInLayer implements Layer {
+    private final Parameter weight;
+    private final Parameter bias;
+    private final List<Parameter> parameters;
+    private Pass pass;
+
+    /** What backward needs: the input, and the weight that was used. */
+    private record Pass(Matrix x, Matrix w) {}
+
+    /**
+     * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. The weights are drawn row by row
+     * from {@link RandomGenerator#nextDouble()}.
+     *
+     * @param inputs D, the number of columns of X, at least 0
+     * @param outputs L, the number of columns of Y, at least 0
+     * @param random where the weights are drawn from
+     * @throws IllegalArgumentException if a number is negative
+     * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into Rectifiers:
+     *     Surpassing Human-Level Performance on ImageNet Classification</a>
+     */
+    public Affine(int inputs, int outputs, RandomGenerator random) {
+        this(heUniform(inputs, outputs, random), Matrix.zeros(1, outputs));
+    }
+
+    /**
+     * Makes a layer with the given parameters.
+     *
+     * @param weight W, D×L
+     * @param bias b, 1×L
+     * @throws IllegalArgumentException if the shapes do not fit
+     */
+    public Affine(Matrix weight, Matrix bias) {
+        Checks.requireNonNull(weight, "Affine.new", "weight");
+        Checks.requireShape(
+                bias, 1, weight.columns(), "Affine.new", "bias", " (the weight is " + Checks.shape(weight) + ")");
+        this.weight = new Parameter("weight", weight);
+        this.bias = new Parameter("bias", bias);
+        this.parameters = List.of(this.weight, this.bias);
+    }
+
+    private static Matrix heUniform(int inputs, int outputs, RandomGenerator random) {
+        Checks.requireNotNegative(inputs, "Affine.new", "inputs");
+        Checks.requireNotNegative(outputs, "Affine.new", "outputs");
+        Checks.requireNonNull(random, "Affine.new", "random");
+        double bound = Math.sqrt(6.0 / inputs);
+        return Matrix.generate(inputs, outputs, (row, column) -> bound * (2 * random.nextDouble() - 1));
+    }
+
+    /** Returns W, D×L. */
+    public Parameter weight() {
+        return weight;
+    }
+
+    /** Returns b, 1×L. */
+    public Parameter bias() {
+        return bias;
+    }
+
+    /** Returns D, the number of columns of X. */
+    public int inputs() {
+        return weight.value().rows();
+    }
+
+    /** Returns L, the number of columns of Y. */
+    public int outputs() {
+        return weight.value().columns();
+    }
+
+    /** Returns W and b. */
+    @Override
+    public List<Parameter> parameters() {
+        return parameters;
+    }
+
+    /** {@inheritDoc} Derivation: (1). */
+    @Override
+    public Matrix forward(Matrix x) {
+        pass = null;
+        outputColumns(x, "forward");
+        Matrix w = weight.value();
+        Matrix y = x.times(w).plusRow(bias.value());
+        pass = new Pass(x, w);
+        return y;
+    }
+
+    @Override
+    public Matrix infer(Matrix x) {
+        outputColumns(x, "infer");
+        return x.times(weight.value()).plusRow(bias.value());
+    }
+
+    /** {@inheritDoc} Derivation: (21), (22), (23). */
+    @Override
+    public Matrix backward(Matrix dy) {
+        backwardParameters(dy);
+        return dy.timesTranspose(pass.w); // (23)
+    }
+
+    @Override
+    public void backwardParameters(Matrix dy) {
+        Pass pass = Checks.requirePass(this.pass, "Affine");
+        Checks.requireShape(dy, pass.x.rows(), outputs(), "Affine.backward", "dy");
+        weight.setGradient(pass.x.transposeTimes(dy)); // (21)
+        bias.setGradient(dy.columnSums()); // (22)
+    }
+
+    /** Returns type and shape. */
+    @Override
+    public String toString() {
+        return "Affine " + inputs() + "→" + outputs();
+    }
+
+    @Override
+    int outputColumns(int rows, int columns, String method) {
+        if (columns != inputs()) {
+            throw Checks.refusal(
+                    "Affine." + method,
+                    "x",
+                    Checks.shape(rows, columns),
+                    "Nx" + inputs() + " (the layer has " + inputs() + " inputs)");
+        }
+        return outputs();
+    }
+
+    @Override
+    Object pass() {
+        return pass;
+    }
+}

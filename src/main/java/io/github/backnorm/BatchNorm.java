@@ -1,0 +1,313 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.Columns;
+import io.github.backnorm.internal.Elementwise;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Batch normalization, column by column: {@code y = γ·(h − μ)/√(σ² + ε) + β}.
+ *
+ * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. In the terms of {@link Layer}, x
+ * is the derivation's h, and ε is its δ.
+ *
+ * <p>{@link #forward} takes mean and biased variance from the batch,
+ * <pre>{@code
+ * μ  = (1/N)·Σₖ hₖ            (2)
+ * σ² = (1/N)·Σₖ (hₖ − μ)²     (3)
+ * v  = (σ² + ε)^(−1/2)
+ * ĥ  = (h − μ)·v              (4)
+ * y  = γ·ĥ + β                (5)
+ * }</pre>
+ * and moves the running statistics, which start at 0 and 1 and which {@link #infer} normalizes with:
+ * <pre>{@code
+ * running = (1 − momentum)·running + momentum·batch, the batch's variance unbiased: σ²·N/(N − 1)
+ * }</pre>
+ *
+ * <p>Given {@code dy = ∂L/∂y}, {@link #backward} computes
+ * <pre>{@code
+ * dγ = Σₖ dyₖ·ĥₖ                                 (16)
+ * dβ = Σₖ dyₖ                                    (17)
+ * dh = γ·v·(dy − dβ/N − ĥ·dγ/N)                  (18)
+ * }</pre>
+ * The numbers are those of {@code docs/derivation.md}, which proves the equations. The conventions are those of PyTorch's
+ * {@code BatchNorm1d}.
+ *
+ * <p>Numerical behavior: mean and variance are formed in two passes over the column shifted by its first entry, so
+ * rounding errors are relative to the spread of a column about that entry and not to its mean. Where {@code σ² + ε} is 0, v is
+ * taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code forward} refuses NaN and ±Infinity; {@code infer} and {@code backward}
+ * pass them through IEEE 754 arithmetic, and in {@code infer} they stay in their row.
+ *
+ * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once and whole.
+ *
+ * @see <a href="https://arxiv.org/abs/1502.03167">S. Ioffe, C. Szegedy, 2015, Batch Normalization: Accelerating Deep
+ *     Network Training by Reducing Internal Covariate Shift</a>
+ */
+public final class BatchNorm extends BuiltInLayer implements Layer {
+    private static final String RUNNING_MEAN = "runningMean";
+    private static final String RUNNING_VARIANCE = "runningVariance";
+
+    private final int features;
+    private final double epsilon;
+    private final double momentum;
+    private final Parameter gamma;
+    private final Parameter beta;
+    private final List<Parameter> parameters;
+    private volatile Statistics running;
+    private Pass pass;
+
+    private record Statistics(Matrix mean, Matrix variance) {}
+
+    /** What backward needs: ĥ, v, and the γ that was used. */
+    private record Pass(Matrix xHat, Matrix inverseStd, Matrix gamma) {}
+
+    /**
+     * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
+     *
+     * @param features L, the number of columns, at least 0
+     * @throws IllegalArgumentException if it is negative
+     */
+    public BatchNorm(int features) {
+        this(features, 1e-5, 0.1);
+    }
+
+    /**
+     * Makes a layer; γ is 1, β is 0.
+     *
+     * @param features L, the number of columns, at least 0
+     * @param epsilon ε, added to the variance under the root; at least 0 and finite
+     * @param momentum the weight of the batch in the running statistics, 0 to 1
+     * @throws IllegalArgumentException if an argument is out of its range
+     */
+    public BatchNorm(int features, double epsilon, double momentum) {
+        this.features = Checks.requireNotNegative(features, "BatchNorm.new", "features");
+        if (!(epsilon >= 0 && epsilon <= Double.MAX_VALUE)) {
+            throw Checks.refusal("BatchNorm.new", "epsilon", epsilon, "at least 0 and finite");
+        }
+        if (!(momentum >= 0 && momentum <= 1)) {
+            throw Checks.refusal("BatchNorm.new", "momentum", momentum, "0 to 1");
+        }
+        this.epsilon = epsilon;
+        this.momentum = momentum;
+        this.gamma = new Parameter("gamma", Matrix.filled(1, features, 1));
+        this.beta = new Parameter("beta", Matrix.zeros(1, features));
+        this.parameters = List.of(gamma, beta);
+        this.running = new Statistics(Matrix.zeros(1, features), Matrix.filled(1, features, 1));
+    }
+
+    /** Returns γ, 1×L. */
+    public Parameter gamma() {
+        return gamma;
+    }
+
+    /** Returns β, 1×L. */
+    public Parameter beta() {
+        return beta;
+    }
+
+    /** Returns L, the number of columns. */
+    public int features() {
+        return features;
+    }
+
+    /** Returns ε, which is added to the variance under the root. */
+    public double epsilon() {
+        return epsilon;
+    }
+
+    /** Returns the weight of the batch in the running statistics. */
+    public double momentum() {
+        return momentum;
+    }
+
+    /** Returns the running mean, 1×L. */
+    public Matrix runningMean() {
+        return running.mean;
+    }
+
+    /** Returns the running variance, unbiased, 1×L. */
+    public Matrix runningVariance() {
+        return running.variance;
+    }
+
+    /**
+     * Replaces both running statistics, at once.
+     *
+     * @param mean finite, 1×L
+     * @param variance finite and at least 0, 1×L
+     * @throws IllegalArgumentException if a shape or a value is another
+     */
+    public void setRunningStatistics(Matrix mean, Matrix variance) {
+        running = requireStatistics(mean, variance, "BatchNorm.setRunningStatistics", "mean", "variance");
+    }
+
+    private Statistics requireStatistics(
+            Matrix mean, Matrix variance, String where, String meanName, String varianceName) {
+        Checks.requireShape(mean, 1, features, where, meanName);
+        Checks.requireShape(variance, 1, features, where, varianceName);
+        Checks.requireFinite(mean, where, meanName);
+        Checks.requireFinite(variance, where, varianceName);
+        Checks.requireNotNegative(variance, where, varianceName);
+        return new Statistics(mean, variance);
+    }
+
+    /** Returns γ and β. */
+    @Override
+    public List<Parameter> parameters() {
+        return parameters;
+    }
+
+    /** Returns gamma, beta, runningMean and runningVariance. */
+    @Override
+    public Map<String, Matrix> state() {
+        Statistics running = this.running;
+        Map<String, Matrix> state = new LinkedHashMap<>(super.state());
+        state.put(RUNNING_MEAN, running.mean);
+        state.put(RUNNING_VARIANCE, running.variance);
+        return Collections.unmodifiableMap(state);
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws IllegalArgumentException also if a running statistic is not finite or a variance is negative
+     */
+    @Override
+    public void restore(Map<String, Matrix> state) {
+        String where = "BatchNorm.restore";
+        Checks.requireState(state, state(), where);
+        Statistics restored = requireStatistics(
+                state.get(RUNNING_MEAN), state.get(RUNNING_VARIANCE), where, RUNNING_MEAN, RUNNING_VARIANCE);
+        for (Parameter parameter : parameters) {
+            parameter.setValue(state.get(parameter.name()));
+        }
+        running = restored;
+    }
+
+    /**
+     * {@inheritDoc} Moves the running statistics. Derivation: (2) to (5), (25).
+     *
+     * @param x h, N×L, N at least 2, all entries finite
+     * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN or
+     *     infinite, or if a column's variance is beyond the range of double; the running statistics stay as they were
+     */
+    @Override
+    public Matrix forward(Matrix x) {
+        pass = null;
+        outputColumns(x, "forward");
+        Checks.requireFinite(x, "BatchNorm.forward", "x");
+        int batch = x.rows();
+        Matrix gamma = this.gamma.value();
+
+        double[] mean = new double[features];
+        double[] u = new double[x.data().length];
+        Columns.center(batch, features, x.data(), mean, u); // (2), (9)
+        double[] sumOfSquares = new double[features];
+        Columns.dots(batch, features, u, u, sumOfSquares);
+        Matrix variance = row(sumOfSquares).map(sum -> sum / batch); // (3)
+        Matrix inverseStd = inverseStd(variance);
+        double[] xHat = u;
+        Columns.scale(batch, features, u, inverseStd.data(), xHat); // (4)
+        double[] y = new double[u.length];
+        Columns.scaleAndShift(batch, features, xHat, gamma.data(), beta.value().data(), y); // (5)
+
+        Matrix unbiased = requireFiniteVariance(row(sumOfSquares).map(sum -> sum / (batch - 1)));
+        running = new Statistics(moved(running.mean, row(mean)), moved(running.variance, unbiased)); // (25)
+        pass = new Pass(Matrix.wrap(batch, features, xHat), inverseStd, gamma);
+        return Matrix.wrap(batch, features, y);
+    }
+
+    /** {@inheritDoc} Normalizes with the running statistics. Derivation: (26). */
+    @Override
+    public Matrix infer(Matrix x) {
+        outputColumns(x, "infer");
+        Statistics running = this.running;
+        double[] y = new double[x.data().length];
+        Columns.normalize(
+                x.rows(),
+                features,
+                x.data(),
+                running.mean.data(),
+                inverseStd(running.variance).data(),
+                gamma.value().data(),
+                beta.value().data(),
+                y);
+        return Matrix.wrap(x.rows(), features, y);
+    }
+
+    /** {@inheritDoc} Derivation: (16), (17), (18). */
+    @Override
+    public Matrix backward(Matrix dy) {
+        backwardParameters(dy);
+        double[] dx = new double[dy.data().length];
+        Columns.normalizeBackward(
+                dy.rows(),
+                features,
+                dy.data(),
+                pass.xHat.data(),
+                pass.gamma.data(),
+                pass.inverseStd.data(),
+                gamma.gradient().data(),
+                beta.gradient().data(),
+                dx); // (18)
+        return Matrix.wrap(dy.rows(), features, dx);
+    }
+
+    @Override
+    public void backwardParameters(Matrix dy) {
+        Matrix xHat = Checks.requirePass(pass, "BatchNorm").xHat;
+        Checks.requireShape(dy, xHat.rows(), features, "BatchNorm.backward", "dy");
+        double[] dgamma = new double[features];
+        Columns.dots(dy.rows(), features, dy.data(), xHat.data(), dgamma);
+        gamma.setGradient(row(dgamma)); // (16)
+        beta.setGradient(dy.columnSums()); // (17)
+    }
+
+    /** {@code v = (σ² + ε)^(−1/2)} (9), and 0 where σ² + ε is 0. */
+    private Matrix inverseStd(Matrix variance) {
+        return variance.map(value -> value + epsilon == 0 ? 0 : 1 / Math.sqrt(value + epsilon));
+    }
+
+    /** Not finite means overflow here: the entries of the batch are finite. */
+    private static Matrix requireFiniteVariance(Matrix variance) {
+        int column = Elementwise.firstNonFinite(variance.data());
+        if (column >= 0) {
+            throw Checks.overflow(column);
+        }
+        return variance;
+    }
+
+    /** {@code (1 − momentum)·running + momentum·batch} (25). */
+    private Matrix moved(Matrix running, Matrix batch) {
+        return running.combine(batch, (old, now) -> (1 - momentum) * old + momentum * now);
+    }
+
+    private static Matrix row(double[] values) {
+        return Matrix.wrap(1, values.length, values);
+    }
+
+    /** Returns type and number of columns. */
+    @Override
+    public String toString() {
+        return "BatchNorm " + features;
+    }
+
+    @Override
+    int outputColumns(int rows, int columns, String method) {
+        String where = "BatchNorm." + method;
+        if (columns != features) {
+            throw Checks.refusal(where, "x", Checks.shape(rows, columns), "Nx" + features);
+        }
+        if (rows < 2 && method.equals("forward")) {
+            throw Checks.tooFewRows(where, rows);
+        }
+        return features;
+    }
+
+    @Override
+    Object pass() {
+        return pass;
+    }
+}

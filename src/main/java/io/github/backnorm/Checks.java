@@ -1,0 +1,194 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.Elementwise;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What the library refuses, and the words of every refusal:
+ * {@code <Type>.<method>: <what> is <actual>, expected <expected>[; <what to do>]}.
+ *
+ * <p>A {@code require…} method throws; the others make the exception for the caller to throw. {@code where} is the
+ * {@code <Type>.<method>} part.
+ */
+final class Checks {
+    /** Longest array that the common virtual machines allocate. */
+    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 8;
+
+    private Checks() {}
+
+    static <T> T requireNonNull(T value, String where, String what) {
+        if (value == null) {
+            throw new NullPointerException(text(where, what, "null", "a value"));
+        }
+        return value;
+    }
+
+    static int requireIndex(int index, int length, String where, String what) {
+        if (index < 0 || index >= length) {
+            throw new IndexOutOfBoundsException(text(where, what, index, "at least 0 and less than " + length));
+        }
+        return index;
+    }
+
+    static int requireNotNegative(int value, String where, String what) {
+        if (value < 0) {
+            throw refusal(where, what, value, "at least 0");
+        }
+        return value;
+    }
+
+    /** The number of entries of a matrix of this shape. */
+    static int requireSize(int rows, int columns, String where) {
+        requireNotNegative(rows, where, "rows");
+        requireNotNegative(columns, where, "columns");
+        long size = (long) rows * columns;
+        if (size > MAX_ENTRIES) {
+            throw refusal(where, "size", shape(rows, columns) + " = " + size, "at most " + MAX_ENTRIES + " entries");
+        }
+        return (int) size;
+    }
+
+    static void requireLength(double[] values, int length, String where, String what, String expected) {
+        requireNonNull(values, where, what);
+        if (values.length != length) {
+            throw new IllegalArgumentException(
+                    where + ": " + what + " has length " + values.length + ", expected " + expected);
+        }
+    }
+
+    static void requireShape(Matrix matrix, int rows, int columns, String where, String what) {
+        requireShape(matrix, rows, columns, where, what, "");
+    }
+
+    /** Note is what explains the expected shape: empty, or in parentheses after a space. */
+    static void requireShape(Matrix matrix, int rows, int columns, String where, String what, String note) {
+        requireNonNull(matrix, where, what);
+        if (matrix.rows() != rows || matrix.columns() != columns) {
+            throw refusal(where, what, shape(matrix), shape(rows, columns) + note);
+        }
+    }
+
+    static void requireFinite(Matrix matrix, String where, String what) {
+        int index = Elementwise.firstNonFinite(matrix.data());
+        if (index >= 0) {
+            throw refusal(where, entry(matrix, index, what), matrix.data()[index], "a finite number");
+        }
+    }
+
+    /** Takes finite entries only. */
+    static void requireNotNegative(Matrix matrix, String where, String what) {
+        double[] data = matrix.data();
+        for (int i = 0; i < data.length; i++) {
+            if (data[i] < 0) {
+                throw refusal(where, entry(matrix, i, what), data[i], "at least 0");
+            }
+        }
+    }
+
+    /** Refuses a state that has not the names and shapes of the expected one, and lists all that is wrong with it. */
+    static void requireState(Map<String, Matrix> state, Map<String, Matrix> expected, String where) {
+        requireNonNull(state, where, "state");
+        List<String> faults = new ArrayList<>();
+        expected.forEach((name, old) -> {
+            Matrix value = state.get(name);
+            if (value == null) {
+                faults.add(name + " is missing, expected " + shape(old));
+            } else if (value.rows() != old.rows() || value.columns() != old.columns()) {
+                faults.add(name + " is " + shape(value) + ", expected " + shape(old));
+            }
+        });
+        for (String name : state.keySet()) {
+            if (!expected.containsKey(name)) {
+                faults.add(name + " is unexpected");
+            }
+        }
+        if (!faults.isEmpty()) {
+            throw new IllegalArgumentException(where + ": " + String.join("; ", faults));
+        }
+    }
+
+    /** What a layer remembers of its last forward pass, once there is one. */
+    static <P> P requirePass(P pass, String type) {
+        if (pass == null) {
+            throw new IllegalStateException(
+                    type + ".backward: no forward pass to differentiate; call forward(x) before backward(dy)");
+        }
+        return pass;
+    }
+
+    static IllegalStateException overtaken(int index, Layer layer) {
+        return new IllegalStateException("Network.backward: " + place(index, layer)
+                + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
+    }
+
+    static IllegalArgumentException tooFewRows(String where, int rows) {
+        return new IllegalArgumentException(where
+                + (rows == 1
+                        ? ": x has 1 row, expected at least 2 because one row has no variance; use infer for single rows"
+                        : ": x has 0 rows, expected at least 2"));
+    }
+
+    static IllegalArgumentException overflow(int column) {
+        return new IllegalArgumentException("BatchNorm.forward: variance of column " + column
+                + " is beyond the range of double, expected a finite number; scale x down");
+    }
+
+    static IllegalArgumentException occursTwice(String what) {
+        return new IllegalArgumentException("Network.new: " + what + " occurs twice, expected once");
+    }
+
+    static IllegalStateException noGradient(String name) {
+        return new IllegalStateException("Parameter.gradient: " + name + " has no gradient yet; call backward first");
+    }
+
+    static IllegalStateException duplicateName(String where, String name) {
+        return new IllegalStateException(where + ": two parameters have the name " + name + ", expected one");
+    }
+
+    static IllegalArgumentException refusal(String where, String what, Object actual, String expected) {
+        return new IllegalArgumentException(text(where, what, actual, expected));
+    }
+
+    /**
+     * A layer's refusal as its network tells it, the layer's place instead of {@code <Type>.<method>}; an exception of
+     * another form, a user's layer's perhaps, stays what it is.
+     */
+    static IllegalArgumentException inLayer(
+            Layer layer, String place, String method, IllegalArgumentException refusal) {
+        String where = typeName(layer) + "." + method;
+        String message = refusal.getMessage();
+        if (refusal.getClass() != IllegalArgumentException.class
+                || message == null
+                || !message.startsWith(where + ": ")) {
+            return refusal;
+        }
+        return new IllegalArgumentException(place + message.substring(where.length()), refusal);
+    }
+
+    static String place(int index, Layer layer) {
+        return "layer " + index + " (" + typeName(layer) + ")";
+    }
+
+    static String typeName(Layer layer) {
+        String name = layer.getClass().getSimpleName();
+        return name.isEmpty() ? layer.getClass().getName() : name;
+    }
+
+    static String shape(Matrix matrix) {
+        return shape(matrix.rows(), matrix.columns());
+    }
+
+    static String shape(int rows, int columns) {
+        return rows + "x" + columns;
+    }
+
+    private static String entry(Matrix matrix, int index, String what) {
+        return what + "[" + index / matrix.columns() + "," + index % matrix.columns() + "]";
+    }
+
+    private static String text(String where, String what, Object actual, String expected) {
+        return where + ": " + what + " is " + actual + ", expected " + expected;
+    }
+}

@@ -1,0 +1,448 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.Columns;
+import io.github.backnorm.internal.Elementwise;
+import io.github.backnorm.internal.Products;
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.function.DoubleBinaryOperator;
+import java.util.function.DoubleUnaryOperator;
+
+/**
+ * Immutable dense matrix of doubles, row by row; in a batch the rows are the samples.
+ *
+ * <p>Every operation returns a new matrix. Zero rows or columns are shapes like any other. Two matrices are equal when
+ * shape and bits are, as {@link Arrays#equals(double[], double[])} compares them: NaN equals NaN, +0.0 and −0.0
+ * differ.
+ *
+ * <p>The bits of a result depend on nothing but the operands: an entry of a product is one chain of fused
+ * multiply-adds over the inner index in increasing order, a sum runs over its entries in increasing order. NaN and
+ * ±Infinity pass through IEEE 754 arithmetic.
+ *
+ * <p>Safe for use by any number of threads.
+ */
+public final class Matrix {
+    private static final int SHOWN = 6; // rows and columns that toString writes out
+
+    private final int rows;
+    private final int columns;
+    private final double[] data;
+
+    private Matrix(int rows, int columns, double[] data) {
+        this.rows = rows;
+        this.columns = columns;
+        this.data = data;
+    }
+
+    /** A matrix over the array itself, which nobody may change from then on; its length must be right. */
+    static Matrix wrap(int rows, int columns, double[] data) {
+        return new Matrix(rows, columns, data);
+    }
+
+    /** The entries themselves, row by row, for reading only. */
+    double[] data() {
+        return data;
+    }
+
+    /**
+     * Returns the matrix with the given entries.
+     *
+     * @param rows number of rows, at least 0
+     * @param columns number of columns, at least 0
+     * @param rowMajor the entries, row after row; copied
+     * @throws IllegalArgumentException if a number is negative or there are not rows·columns values
+     */
+    public static Matrix of(int rows, int columns, double... rowMajor) {
+        int size = Checks.requireSize(rows, columns, "Matrix.of");
+        Checks.requireLength(rowMajor, size, "Matrix.of", "values", Checks.shape(rows, columns) + " = " + size);
+        return wrap(rows, columns, rowMajor.clone());
+    }
+
+    /**
+     * Returns the matrix with the given rows; without any it is 0×0.
+     *
+     * @param rows the rows, all of one length; copied
+     * @throws IllegalArgumentException if the rows differ in length
+     */
+    public static Matrix ofRows(double[]... rows) {
+        Checks.requireNonNull(rows, "Matrix.ofRows", "rows");
+        int columns = rows.length == 0 ? 0 : Checks.requireNonNull(rows[0], "Matrix.ofRows", "row 0").length;
+        double[] data = new double[Checks.requireSize(rows.length, columns, "Matrix.ofRows")];
+        for (int i = 0; i < rows.length; i++) {
+            Checks.requireLength(rows[i], columns, "Matrix.ofRows", "row " + i, columns + " (the length of row 0)");
+            System.arraycopy(rows[i], 0, data, i * columns, columns);
+        }
+        return wrap(rows.length, columns, data);
+    }
+
+    /**
+     * Returns the 1×n matrix with the given entries: a bias, a mean.
+     *
+     * @param values the entries; copied
+     */
+    public static Matrix ofRow(double... values) {
+        Checks.requireNonNull(values, "Matrix.ofRow", "values");
+        return wrap(1, values.length, values.clone());
+    }
+
+    /**
+     * Returns the matrix of zeros.
+     *
+     * @param rows number of rows, at least 0
+     * @param columns number of columns, at least 0
+     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     */
+    public static Matrix zeros(int rows, int columns) {
+        return wrap(rows, columns, new double[Checks.requireSize(rows, columns, "Matrix.zeros")]);
+    }
+
+    /**
+     * Returns the matrix whose entries all have one value.
+     *
+     * @param rows number of rows, at least 0
+     * @param columns number of columns, at least 0
+     * @param value the value, any double
+     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     */
+    public static Matrix filled(int rows, int columns, double value) {
+        double[] data = new double[Checks.requireSize(rows, columns, "Matrix.filled")];
+        Arrays.fill(data, value);
+        return wrap(rows, columns, data);
+    }
+
+    /**
+     * Returns the matrix whose entries a function gives; it is called for one entry after the other, row by row, on the
+     * caller's thread, so a seeded random generator gives the same matrix each time.
+     *
+     * @param rows number of rows, at least 0
+     * @param columns number of columns, at least 0
+     * @param f the entry at a row and a column
+     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     */
+    public static Matrix generate(int rows, int columns, EntryFunction f) {
+        double[] data = new double[Checks.requireSize(rows, columns, "Matrix.generate")];
+        Checks.requireNonNull(f, "Matrix.generate", "f");
+        for (int i = 0; i < rows; i++) {
+            for (int j = 0; j < columns; j++) {
+                data[i * columns + j] = f.at(i, j);
+            }
+        }
+        return wrap(rows, columns, data);
+    }
+
+    /** The entry of a matrix as a function of its place. */
+    @FunctionalInterface
+    public interface EntryFunction {
+        /**
+         * Returns the entry.
+         *
+         * @param row the row, counted from 0
+         * @param column the column, counted from 0
+         */
+        double at(int row, int column);
+    }
+
+    /** Returns the number of rows. */
+    public int rows() {
+        return rows;
+    }
+
+    /** Returns the number of columns. */
+    public int columns() {
+        return columns;
+    }
+
+    /**
+     * Returns an entry.
+     *
+     * @param row the row, counted from 0
+     * @param column the column, counted from 0
+     * @throws IndexOutOfBoundsException if there is no such entry
+     */
+    public double get(int row, int column) {
+        Checks.requireIndex(row, rows, "Matrix.get", "row");
+        Checks.requireIndex(column, columns, "Matrix.get", "column");
+        return data[row * columns + column];
+    }
+
+    /** Returns the entries, row after row, in a new array. */
+    public double[] toArray() {
+        return data.clone();
+    }
+
+    /**
+     * Returns one row, 1×n.
+     *
+     * @param row the row, counted from 0
+     * @throws IndexOutOfBoundsException if there is no such row
+     */
+    public Matrix row(int row) {
+        Checks.requireIndex(row, rows, "Matrix.row", "row");
+        return wrap(1, columns, Arrays.copyOfRange(data, row * columns, (row + 1) * columns));
+    }
+
+    /**
+     * Returns the given rows in the given order, a mini-batch; a row may occur more than once.
+     *
+     * @param rows the rows, counted from 0
+     * @throws IndexOutOfBoundsException if there is no such row
+     */
+    public Matrix selectRows(int... rows) {
+        Checks.requireNonNull(rows, "Matrix.selectRows", "rows");
+        double[] selected = new double[Checks.requireSize(rows.length, columns, "Matrix.selectRows")];
+        for (int i = 0; i < rows.length; i++) {
+            int row = Checks.requireIndex(rows[i], this.rows, "Matrix.selectRows", "row");
+            System.arraycopy(data, row * columns, selected, i * columns, columns);
+        }
+        return wrap(rows.length, columns, selected);
+    }
+
+    /**
+     * Returns the matrix product {@code this·right}.
+     *
+     * <p>An entry is {@code Σₚ this[i,p]·right[p,j]}, formed as {@code acc = fma(this[i,p], right[p,j], acc)} from +0.0
+     * with p increasing; no term is skipped, so {@code 0·NaN} is NaN. Its error is at most {@code γₖ·(|this|·|right|)}
+     * with {@code γₖ = k·u/(1 − k·u)}, {@code u = 2⁻⁵³} (Higham, 2002, <i>Accuracy and Stability of Numerical
+     * Algorithms</i>, §3.5).
+     *
+     * @param right a k×n matrix where this one is m×k
+     * @return the m×n product; zeros if k = 0
+     * @throws IllegalArgumentException if the shapes do not fit
+     */
+    public Matrix times(Matrix right) {
+        Checks.requireNonNull(right, "Matrix.times", "right");
+        if (right.rows != columns) {
+            throw Checks.refusal(
+                    "Matrix.times", "right", Checks.shape(right), columns + "xN (this is " + Checks.shape(this) + ")");
+        }
+        double[] product = new double[Checks.requireSize(rows, right.columns, "Matrix.times")];
+        Products.gemm(rows, right.columns, columns, data, right.data, product);
+        return wrap(rows, right.columns, product);
+    }
+
+    /** {@code thisᵀ·right}; the numbers of rows are equal. */
+    Matrix transposeTimes(Matrix right) {
+        double[] product = new double[Checks.requireSize(columns, right.columns, "Matrix.transposeTimes")];
+        Products.gemmTN(columns, right.columns, rows, data, right.data, product);
+        return wrap(columns, right.columns, product);
+    }
+
+    /** {@code this·rightᵀ}; the numbers of columns are equal. */
+    Matrix timesTranspose(Matrix right) {
+        double[] product = new double[Checks.requireSize(rows, right.rows, "Matrix.timesTranspose")];
+        Products.gemmNT(rows, right.rows, columns, data, right.data, product);
+        return wrap(rows, right.rows, product);
+    }
+
+    /**
+     * Returns every entry multiplied by a factor.
+     *
+     * @param factor the factor, any double
+     */
+    public Matrix times(double factor) {
+        double[] product = new double[data.length];
+        Elementwise.scale(factor, data, product);
+        return wrap(rows, columns, product);
+    }
+
+    /** Returns the transpose, n×m for an m×n matrix. */
+    public Matrix transpose() {
+        double[] transposed = new double[data.length];
+        Products.transpose(rows, columns, data, transposed);
+        return wrap(columns, rows, transposed);
+    }
+
+    /**
+     * Returns the sum, entry by entry.
+     *
+     * @param other a matrix of this shape
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Matrix plus(Matrix other) {
+        Checks.requireShape(other, rows, columns, "Matrix.plus", "other");
+        double[] sum = new double[data.length];
+        Elementwise.add(data, other.data, sum);
+        return wrap(rows, columns, sum);
+    }
+
+    /**
+     * Returns the difference, entry by entry.
+     *
+     * @param other a matrix of this shape
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Matrix minus(Matrix other) {
+        Checks.requireShape(other, rows, columns, "Matrix.minus", "other");
+        double[] difference = new double[data.length];
+        Elementwise.subtract(data, other.data, difference);
+        return wrap(rows, columns, difference);
+    }
+
+    /**
+     * Returns the product entry by entry (Hadamard product).
+     *
+     * @param other a matrix of this shape
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Matrix hadamard(Matrix other) {
+        Checks.requireShape(other, rows, columns, "Matrix.hadamard", "other");
+        double[] product = new double[data.length];
+        Elementwise.multiply(data, other.data, product);
+        return wrap(rows, columns, product);
+    }
+
+    /**
+     * Returns {@code this + factor·other} in one pass, each entry a fused multiply-add with one rounding: with a factor
+     * of −rate and a gradient it is the step of stochastic gradient descent.
+     *
+     * @param factor the factor, any double
+     * @param other a matrix of this shape
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Matrix plusScaled(double factor, Matrix other) {
+        Checks.requireShape(other, rows, columns, "Matrix.plusScaled", "other");
+        double[] sum = new double[data.length];
+        Elementwise.addScaled(data, factor, other.data, sum);
+        return wrap(rows, columns, sum);
+    }
+
+    /**
+     * Returns this matrix with a row added to each of its rows, as a bias is.
+     *
+     * @param row a 1×n matrix where this one is m×n
+     * @throws IllegalArgumentException if the shape is another
+     */
+    public Matrix plusRow(Matrix row) {
+        Checks.requireShape(row, 1, columns, "Matrix.plusRow", "row");
+        double[] sum = new double[data.length];
+        Columns.addRow(rows, columns, data, row.data, sum);
+        return wrap(rows, columns, sum);
+    }
+
+    /** Returns the sums of the columns, 1×n, added up over the rows in increasing order; zeros if there is no row. */
+    public Matrix columnSums() {
+        double[] sums = new double[Checks.requireSize(1, columns, "Matrix.columnSums")];
+        Columns.sums(rows, columns, data, sums);
+        return wrap(1, columns, sums);
+    }
+
+    /**
+     * Returns the means of the columns, 1×n: {@link #columnSums} divided by the number of rows.
+     *
+     * @throws IllegalArgumentException if there is no row
+     */
+    public Matrix columnMeans() {
+        if (rows == 0) {
+            throw Checks.refusal("Matrix.columnMeans", "this", Checks.shape(this), "at least 1 row");
+        }
+        double[] means = new double[columns];
+        Columns.sums(rows, columns, data, means);
+        for (int j = 0; j < columns; j++) {
+            means[j] /= rows;
+        }
+        return wrap(1, columns, means);
+    }
+
+    /** Returns the sums of the rows, m×1, added up over the columns in increasing order. */
+    public Matrix rowSums() {
+        double[] sums = new double[Checks.requireSize(rows, 1, "Matrix.rowSums")];
+        for (int i = 0; i < rows; i++) {
+            for (int j = 0; j < columns; j++) {
+                sums[i] += data[i * columns + j];
+            }
+        }
+        return wrap(rows, 1, sums);
+    }
+
+    /** Returns the sum of all entries, added up row by row. */
+    public double sum() {
+        double sum = 0;
+        for (double value : data) {
+            sum += value;
+        }
+        return sum;
+    }
+
+    /**
+     * Returns for each row the column of its largest entry, the first one of equals: the predicted class of each sample.
+     * A NaN counts as larger than any number.
+     *
+     * @throws IllegalArgumentException if there are rows but no columns
+     */
+    public int[] argMaxOfRows() {
+        if (columns == 0 && rows > 0) {
+            throw Checks.refusal("Matrix.argMaxOfRows", "this", Checks.shape(this), "at least 1 column");
+        }
+        int[] argMax = new int[rows];
+        for (int i = 0; i < rows; i++) {
+            int best = i * columns;
+            for (int at = best + 1; at < (i + 1) * columns && !Double.isNaN(data[best]); at++) {
+                if (data[at] > data[best] || Double.isNaN(data[at])) {
+                    best = at;
+                }
+            }
+            argMax[i] = best - i * columns;
+        }
+        return argMax;
+    }
+
+    /**
+     * Returns the matrix of the function's values, entry by entry.
+     *
+     * @param f a function of one entry, called row by row on the caller's thread
+     */
+    public Matrix map(DoubleUnaryOperator f) {
+        Checks.requireNonNull(f, "Matrix.map", "f");
+        double[] values = new double[data.length];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = f.applyAsDouble(data[i]);
+        }
+        return wrap(rows, columns, values);
+    }
+
+    /**
+     * Returns the matrix of the function's values for the entries of this matrix and another, pair by pair.
+     *
+     * @param other a matrix of this shape
+     * @param f a function of an entry of this matrix and the one of the other, called row by row on the caller's thread
+     * @throws IllegalArgumentException if the shapes differ
+     */
+    public Matrix combine(Matrix other, DoubleBinaryOperator f) {
+        Checks.requireShape(other, rows, columns, "Matrix.combine", "other");
+        Checks.requireNonNull(f, "Matrix.combine", "f");
+        double[] values = new double[data.length];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = f.applyAsDouble(data[i], other.data[i]);
+        }
+        return wrap(rows, columns, values);
+    }
+
+    /** Returns whether the object is a matrix of this shape with the same bits; NaN equals NaN, +0.0 is not −0.0. */
+    @Override
+    public boolean equals(Object object) {
+        return object instanceof Matrix other
+                && rows == other.rows
+                && columns == other.columns
+                && Arrays.equals(data, other.data);
+    }
+
+    /** Returns a hash of shape and bits. */
+    @Override
+    public int hashCode() {
+        return 31 * Objects.hash(rows, columns) + Arrays.hashCode(data);
+    }
+
+    /** Returns the shape and the entries, or the first of them where there are many. */
+    @Override
+    public String toString() {
+        StringBuilder text = new StringBuilder(Checks.shape(this)).append(" [");
+        for (int i = 0; i < Math.min(rows, SHOWN); i++) {
+            text.append(i == 0 ? "[" : ", [");
+            for (int j = 0; j < Math.min(columns, SHOWN); j++) {
+                text.append(j == 0 ? "" : ", ").append(data[i * columns + j]);
+            }
+            text.append(columns > SHOWN ? ", …]" : "]");
+        }
+        return text.append(rows > SHOWN ? ", …]" : "]").toString();
+    }
+}

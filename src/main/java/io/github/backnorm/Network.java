@@ -1,0 +1,241 @@
+package io.github.backnorm;
+
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.IdentityHashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+
+/**
+ * Layers one after the other: {@code y = layerₙ(… layer₁(layer₀(x)))}. A network is itself a layer; without layers it is the
+ * identity.
+ *
+ * <p>{@link #forward} and {@link #infer} run the layers from the first to the last, {@link #backward} from the last to the
+ * first: the chain rule, each layer's dx being the dy of the one before.
+ *
+ * <p>Shapes are checked along the chain before anything runs, as far as the layers are built in. When a layer refuses a batch
+ * for another reason (a NaN, say), the layers before it have taken the batch in: their running statistics have moved.
+ *
+ * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a network,
+ * nested networks included.
+ *
+ * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different steps; to
+ * serve one consistent model, {@link #restore} a copy and serve that.
+ */
+public final class Network extends BuiltInLayer implements Layer {
+    private final List<Layer> layers;
+    private Pass pass;
+
+    /** What backward needs: the layers' own passes (null for a user's layer), and the shape of y. */
+    private record Pass(List<Object> ofLayers, int rows, int columns) {}
+
+    /**
+     * Makes a network of the given layers.
+     *
+     * @param layers the layers, first to last
+     * @throws IllegalArgumentException if a layer or parameter object occurs twice, or two parameters of a layer have one
+     *     name
+     */
+    public Network(Layer... layers) {
+        Checks.requireNonNull(layers, "Network.new", "layers");
+        for (int i = 0; i < layers.length; i++) {
+            Checks.requireNonNull(layers[i], "Network.new", "layer " + i);
+        }
+        this.layers = List.of(layers);
+        requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()));
+    }
+
+    private void requireDistinct(Set<Object> seen) {
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            if (!seen.add(layer)) {
+                throw Checks.occursTwice(Checks.place(i, layer));
+            }
+            if (layer instanceof Network nested) {
+                nested.requireDistinct(seen);
+                continue;
+            }
+            for (Parameter parameter : layer.parameters()) {
+                if (!seen.add(parameter)) {
+                    throw Checks.occursTwice("parameter " + parameter.name() + " of " + Checks.place(i, layer));
+                }
+            }
+        }
+    }
+
+    /** Returns the layers, first to last, unmodifiable. */
+    public List<Layer> layers() {
+        return layers;
+    }
+
+    /** Returns the parameters of all layers, first to last. */
+    @Override
+    public List<Parameter> parameters() {
+        return layers.stream().flatMap(layer -> layer.parameters().stream()).toList();
+    }
+
+    /** Returns the states of the layers, each name with the layer's number in front: {@code 0.weight}. */
+    @Override
+    public Map<String, Matrix> state() {
+        Map<String, Matrix> state = new LinkedHashMap<>();
+        for (int i = 0; i < layers.size(); i++) {
+            String prefix = i + ".";
+            layers.get(i).state().forEach((name, matrix) -> state.put(prefix + name, matrix));
+        }
+        return Collections.unmodifiableMap(state);
+    }
+
+    @Override
+    public void restore(Map<String, Matrix> state) {
+        Map<String, Matrix> old = state();
+        Checks.requireState(state, old, "Network.restore");
+        try {
+            restoreLayers(state);
+        } catch (RuntimeException refusal) {
+            restoreLayers(old); // all or nothing: a layer may refuse a value when those before it have taken theirs
+            throw refusal;
+        }
+    }
+
+    private void restoreLayers(Map<String, Matrix> state) {
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            String prefix = i + ".";
+            Map<String, Matrix> ofLayer = new LinkedHashMap<>();
+            layer.state().keySet().forEach(name -> ofLayer.put(name, state.get(prefix + name)));
+            at(i, "restore", () -> {
+                layer.restore(ofLayer);
+                return null;
+            });
+        }
+    }
+
+    @Override
+    public Matrix forward(Matrix x) {
+        pass = null;
+        outputColumns(x, "forward");
+        Matrix y = x;
+        List<Object> passes = new ArrayList<>();
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            Matrix input = y;
+            y = matrixAt(i, "forward", "y", () -> layer.forward(input));
+            passes.add(passOf(layer));
+        }
+        pass = new Pass(passes, y.rows(), y.columns());
+        return y;
+    }
+
+    @Override
+    public Matrix infer(Matrix x) {
+        outputColumns(x, "infer");
+        Matrix y = x;
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            Matrix input = y;
+            y = matrixAt(i, "infer", "y", () -> layer.infer(input));
+        }
+        return y;
+    }
+
+    /**
+     * {@inheritDoc}
+     *
+     * @throws IllegalStateException also if a built-in layer of the network has run another forward pass since
+     */
+    @Override
+    public Matrix backward(Matrix dy) {
+        Matrix dyOfFirst = backwardToFirst(dy);
+        return layers.isEmpty()
+                ? dyOfFirst
+                : matrixAt(0, "backward", "dx", () -> layers.get(0).backward(dyOfFirst));
+    }
+
+    @Override
+    public void backwardParameters(Matrix dy) {
+        Matrix dyOfFirst = backwardToFirst(dy);
+        if (!layers.isEmpty()) {
+            at(0, "backward", () -> {
+                layers.get(0).backwardParameters(dyOfFirst);
+                return null;
+            });
+        }
+    }
+
+    /** Runs backward of all layers but the first, and returns the first one's dy. */
+    private Matrix backwardToFirst(Matrix dy) {
+        Pass pass = requirePass();
+        Checks.requireShape(dy, pass.rows, pass.columns, "Network.backward", "dy");
+        Matrix gradient = dy;
+        for (int i = layers.size() - 1; i > 0; i--) {
+            Layer layer = layers.get(i);
+            Matrix dyOfLayer = gradient;
+            gradient = matrixAt(i, "backward", "dx", () -> layer.backward(dyOfLayer));
+        }
+        return gradient;
+    }
+
+    /** The last pass, if every built-in layer still remembers its part of it. */
+    private Pass requirePass() {
+        Pass pass = Checks.requirePass(this.pass, "Network");
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            if (passOf(layer) != pass.ofLayers.get(i)) {
+                throw Checks.overtaken(i, layer);
+            }
+            if (layer instanceof Network nested) {
+                nested.requirePass();
+            }
+        }
+        return pass;
+    }
+
+    private static Object passOf(Layer layer) {
+        return layer instanceof BuiltInLayer builtIn ? builtIn.pass() : null;
+    }
+
+    private Matrix matrixAt(int index, String method, String what, Supplier<Matrix> step) {
+        Matrix result = at(index, method, step);
+        return result != null ? result : Checks.requireNonNull(result, place(index, method), what);
+    }
+
+    /** Lets a layer work; its refusal is told with its place in this network. */
+    private <T> T at(int index, String method, Supplier<T> step) {
+        try {
+            return step.get();
+        } catch (IllegalArgumentException refusal) {
+            throw Checks.inLayer(layers.get(index), place(index, method), method, refusal);
+        }
+    }
+
+    private String place(int index, String method) {
+        return "Network." + method + ": " + Checks.place(index, layers.get(index));
+    }
+
+    /** Returns the layers in order. */
+    @Override
+    public String toString() {
+        return layers.stream().map(Layer::toString).collect(Collectors.joining(", ", "Network[", "]"));
+    }
+
+    @Override
+    int outputColumns(int rows, int columns, String method) {
+        int known = columns;
+        for (int i = 0; i < layers.size() && known != UNKNOWN; i++) {
+            int input = known;
+            known = layers.get(i) instanceof BuiltInLayer layer
+                    ? at(i, method, () -> layer.outputColumns(rows, input, method))
+                    : UNKNOWN;
+        }
+        return known;
+    }
+
+    @Override
+    Object pass() {
+        return pass;
+    }
+}

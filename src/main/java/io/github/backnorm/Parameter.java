@@ -1,0 +1,82 @@
+package io.github.backnorm;
+
+/**
+ * A trainable matrix of a layer and the gradient of the loss with respect to it.
+ *
+ * <p>A layer's {@code backward} sets the gradient, overwriting the one before; a training step reads it and sets the
+ * value. Both are immutable matrices, so what was read stays what it was.
+ *
+ * <p>Threads: the value is replaced as a whole and at once, so that other threads may infer while one trains. The
+ * gradient belongs to the thread that trains.
+ */
+public final class Parameter {
+    private final String name;
+    private volatile Matrix value;
+    private Matrix gradient;
+
+    /**
+     * Makes a parameter without a gradient.
+     *
+     * @param name the name, unique within its layer, not empty and without dots
+     * @param value the initial value; its shape is the parameter's for good
+     * @throws IllegalArgumentException if the name is empty or has a dot
+     */
+    public Parameter(String name, Matrix value) {
+        Checks.requireNonNull(name, "Parameter.new", "name");
+        if (name.isEmpty() || name.indexOf('.') >= 0) {
+            throw Checks.refusal("Parameter.new", "name", '"' + name + '"', "a name that is not empty and has no dots");
+        }
+        this.name = name;
+        this.value = Checks.requireNonNull(value, "Parameter.new", "value");
+    }
+
+    /** Returns the name, unique within the layer. */
+    public String name() {
+        return name;
+    }
+
+    /** Returns the current value. */
+    public Matrix value() {
+        return value;
+    }
+
+    /**
+     * Replaces the value.
+     *
+     * @param value a matrix of the old one's shape
+     * @throws IllegalArgumentException if the shape is another
+     */
+    public void setValue(Matrix value) {
+        Checks.requireShape(value, this.value.rows(), this.value.columns(), "Parameter.setValue", name);
+        this.value = value;
+    }
+
+    /**
+     * Returns the gradient of the loss with respect to the value, of the value's shape, as of the last backward pass.
+     *
+     * @throws IllegalStateException if there has been no backward pass yet
+     */
+    public Matrix gradient() {
+        if (gradient == null) {
+            throw Checks.noGradient(name);
+        }
+        return gradient;
+    }
+
+    /**
+     * Replaces the gradient; a layer calls it in {@code backward}.
+     *
+     * @param gradient a matrix of the value's shape
+     * @throws IllegalArgumentException if the shape is another
+     */
+    public void setGradient(Matrix gradient) {
+        Checks.requireShape(gradient, value.rows(), value.columns(), "Parameter.setGradient", name);
+        this.gradient = gradient;
+    }
+
+    /** Returns name and shape. */
+    @Override
+    public String toString() {
+        return name + " " + Checks.shape(value);
+    }
+}

@@ -1,0 +1,65 @@
+package io.github.backnorm.internal;
+
+/** Operations on entries one by one, over arrays of equal length; the result goes into the last array. */
+public final class Elementwise {
+    private Elementwise() {}
+
+    /** {@code c = a + b}. */
+    public static void add(double[] a, double[] b, double[] c) {
+        for (int i = 0; i < c.length; i++) {
+            c[i] = a[i] + b[i];
+        }
+    }
+
+    /** {@code c = a − b}. */
+    public static void subtract(double[] a, double[] b, double[] c) {
+        for (int i = 0; i < c.length; i++) {
+            c[i] = a[i] - b[i];
+        }
+    }
+
+    /** {@code c = a·b}. */
+    public static void multiply(double[] a, double[] b, double[] c) {
+        for (int i = 0; i < c.length; i++) {
+            c[i] = a[i] * b[i];
+        }
+    }
+
+    /** {@code b = factor·a}. */
+    public static void scale(double factor, double[] a, double[] b) {
+        for (int i = 0; i < b.length; i++) {
+            b[i] = factor * a[i];
+        }
+    }
+
+    /** {@code c = fma(factor, b, a)}. */
+    public static void addScaled(double[] a, double factor, double[] b, double[] c) {
+        for (int i = 0; i < c.length; i++) {
+            c[i] = Math.fma(factor, b[i], a[i]);
+        }
+    }
+
+    /** {@code a = y} for y &gt; 0, NaN for NaN, else +0.0: equation (6) of {@code docs/derivation.md}. */
+    public static void relu(double[] y, double[] a) {
+        for (int i = 0; i < a.length; i++) {
+            a[i] = y[i] <= 0 ? 0.0 : y[i];
+        }
+    }
+
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */
+    public static void reluBackward(double[] y, double[] da, double[] dy) {
+        for (int i = 0; i < dy.length; i++) {
+            dy[i] = y[i] > 0 ? da[i] : y[i] <= 0 ? 0.0 : Double.NaN;
+        }
+    }
+
+    /** The index of the first entry that is NaN or infinite, −1 if there is none. */
+    public static int firstNonFinite(double[] a) {
+        for (int i = 0; i < a.length; i++) {
+            if (!Double.isFinite(a[i])) {
+                return i;
+            }
+        }
+        return -1;
+    }
+}

@@ -1,0 +1,77 @@
+package io.github.backnorm.examples;
+
+import io.github.backnorm.Affine;
+import io.github.backnorm.BatchNorm;
+import io.github.backnorm.Layer;
+import io.github.backnorm.Matrix;
+import io.github.backnorm.Network;
+import io.github.backnorm.Parameter;
+import java.util.List;
+import java.util.Random;
+
+/** Trains a network in which one layer, parametric ReLU, is the program's own. */
+public final class OwnLayer {
+    /** y = x where x > 0 and slope·x elsewhere; each column learns its slope (He et al. 2015). */
+    static final class PReLU implements Layer {
+        private final Parameter slope;
+        private Pass pass;
+
+        /** What backward needs: the input, and the slope that was used. */
+        private record Pass(Matrix x, Matrix slope) {}
+
+        PReLU(int features) {
+            slope = new Parameter("slope", Matrix.filled(1, features, 0.25));
+        }
+
+        @Override
+        public Matrix forward(Matrix x) {
+            pass = new Pass(x, slope.value());
+            return bend(x, x, pass.slope);
+        }
+
+        @Override
+        public Matrix backward(Matrix dy) {
+            slope.setGradient(dy.combine(pass.x, (d, x) -> x > 0 ? 0 : d * x).columnSums());
+            return bend(dy, pass.x, pass.slope);
+        }
+
+        @Override
+        public Matrix infer(Matrix x) {
+            return bend(x, x, slope.value());
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return List.of(slope);
+        }
+
+        private static Matrix bend(Matrix values, Matrix x, Matrix slope) {
+            return Matrix.generate(x.rows(), x.columns(), (row, column) -> {
+                double factor = x.get(row, column) > 0 ? 1 : slope.get(0, column);
+                return factor * values.get(row, column);
+            });
+        }
+    }
+
+    public static void main(String[] args) {
+        Random random = new Random(1);
+        Network network =
+                new Network(new Affine(1, 16, random), new BatchNorm(16), new PReLU(16), new Affine(16, 1, random));
+
+        Matrix x = Matrix.generate(64, 1, (row, column) -> row / 63.0);
+        Matrix target = x.map(value -> Math.abs(value - 0.5));
+        for (int step = 0; step <= 300; step++) {
+            Matrix error = network.forward(x).minus(target);
+            if (step % 100 == 0) {
+                System.out.printf(
+                        "step %d: mean squared error %.1e%n",
+                        step, error.hadamard(error).sum() / x.rows());
+            }
+            network.backwardParameters(error.times(2.0 / x.rows()));
+            for (Parameter parameter : network.parameters()) {
+                parameter.setValue(parameter.value().plusScaled(-0.1, parameter.gradient()));
+            }
+        }
+        System.out.println("slopes: " + network.state().get("2.slope"));
+    }
+}

@@ -1,0 +1,115 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.lang.reflect.Method;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.regex.MatchResult;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** README and docs say what is there. */
+final class DocumentationTest {
+    private static final Path README = Path.of("README.md");
+    private static final Path GUIDE = Path.of("docs/guide.md");
+    private static final Path EXAMPLES = Path.of("src/examples/java/io/github/backnorm/examples");
+    private static final Pattern JAVA_BLOCK =
+            Pattern.compile("^```java\n(.*?)^```$", Pattern.DOTALL | Pattern.MULTILINE);
+    private static final Pattern LINK = Pattern.compile("\\]\\(([^)#\\s]+)[^)]*\\)");
+
+    static List<Path> pages() {
+        return files(Path.of("docs"), ".md", README);
+    }
+
+    @Test
+    void readme_sample_isQuickStartToTheLetter() {
+        String quickStart = read(EXAMPLES.resolve("QuickStart.java"));
+        assertThat(javaBlocks(README)).containsExactly(quickStart.substring(quickStart.indexOf("import ")));
+    }
+
+    /** Each block stands in an example as it is, but for the indent. */
+    @Test
+    void guide_javaBlocks_standInExamples() {
+        List<String> examples = files(EXAMPLES, ".java").stream()
+                .map(file -> withoutIndent(read(file)))
+                .toList();
+        assertThat(javaBlocks(GUIDE))
+                .isNotEmpty()
+                .allSatisfy(block -> assertThat(examples).anyMatch(source -> source.contains(withoutIndent(block))));
+    }
+
+    @ParameterizedTest
+    @MethodSource("pages")
+    void page_links_leadToFiles(Path page) {
+        List<String> links = LINK.matcher(read(page))
+                .results()
+                .map(match -> match.group(1))
+                .filter(link -> !link.contains("://"))
+                .toList();
+        assertThat(links)
+                .as("%s", page)
+                .allSatisfy(link -> assertThat(page.resolveSibling(link)).exists());
+    }
+
+    @Test
+    void derivation_tests_areThoseOfDerivationTest() {
+        String table = read(Path.of("docs/derivation.md"));
+        List<String> tests = Arrays.stream(DerivationTest.class.getDeclaredMethods())
+                .filter(method ->
+                        method.isAnnotationPresent(Test.class) || method.isAnnotationPresent(ParameterizedTest.class))
+                .map(Method::getName)
+                .toList();
+        assertThat(Pattern.compile("`((equation|convention)[^`]*)`")
+                        .matcher(table)
+                        .results()
+                        .map(match -> match.group(1)))
+                .containsAll(tests)
+                .allMatch(tests::contains);
+    }
+
+    @Test
+    void readme_commands_runDigitsThenTests() {
+        assertThat(read(README).lines().filter(line -> line.startsWith("mvn")).limit(2))
+                .containsExactly("mvn -q test-compile exec:exec", "mvn verify");
+    }
+
+    private static List<String> javaBlocks(Path page) {
+        return JAVA_BLOCK
+                .matcher(read(page))
+                .results()
+                .map((MatchResult match) -> match.group(1))
+                .toList();
+    }
+
+    private static String withoutIndent(String code) {
+        return code.lines().map(String::strip).reduce("\n", (all, line) -> all + line + "\n");
+    }
+
+    private static List<Path> files(Path folder, String ending, Path... more) {
+        try (Stream<Path> files = Files.list(folder)) {
+            return Stream.concat(
+                            Stream.of(more),
+                            files.filter(file -> file.toString().endsWith(ending)))
+                    .sorted()
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static String read(Path file) {
+        try {
+            return Files.readString(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+package caller;
+
+import io.github.backnorm.Affine;
+import io.github.backnorm.BatchNorm;
+import io.github.backnorm.Layer;
+import io.github.backnorm.Matrix;
+import io.github.backnorm.Network;
+import io.github.backnorm.Parameter;
+import io.github.backnorm.ReLU;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.function.DoubleBinaryOperator;
+import java.util.function.DoubleUnaryOperator;
+import java.util.random.RandomGenerator;
+
+/** Calls every member of the API as a user can, with the types that the contract gives. */
+final class Caller {
+    private Caller() {}
+
+    static void matrix() {
+        Matrix a = Matrix.of(1, 2, 3.0, 4.0);
+        Matrix b = Matrix.ofRows(new double[] {1, 2}, new double[] {3, 4});
+        Matrix row = Matrix.ofRow(1, 2);
+        Matrix.EntryFunction entries = (int i, int j) -> i + j;
+        double entry = entries.at(0, 1);
+        Matrix c = Matrix.zeros(2, 2).plus(Matrix.filled(2, 2, entry)).plus(Matrix.generate(2, 2, entries));
+        int size = a.rows() * a.columns();
+        double[] array = a.toArray();
+        array[0] = a.get(0, 0);
+        Matrix rows = b.row(0).plusRow(b.selectRows(1)).plusRow(row);
+        Matrix product = b.times(c).times(2.0).transpose();
+        Matrix sum = product.plus(b).minus(b).hadamard(b).plusScaled(-0.1, b);
+        double total = sum.columnSums().columnMeans().rowSums().sum();
+        int[] predicted = sum.argMaxOfRows();
+        DoubleUnaryOperator f = Math::abs;
+        DoubleBinaryOperator g = Math::max;
+        Matrix mapped = sum.map(f).combine(sum, g);
+        boolean same = mapped.equals(sum) && mapped.hashCode() == sum.hashCode();
+        String text = mapped + " " + same + size + total + predicted[0] + rows;
+        text.length();
+    }
+
+    static void layers() {
+        RandomGenerator random = new Random(1);
+        Affine affine = new Affine(2, 3, random);
+        Affine given = new Affine(Matrix.zeros(3, 1), Matrix.zeros(1, 1));
+        Parameter weight = affine.weight();
+        Parameter bias = affine.bias();
+        int shape = affine.inputs() + affine.outputs();
+        BatchNorm defaults = new BatchNorm(3);
+        BatchNorm batchNorm = new BatchNorm(3, 1e-5, 0.1);
+        Parameter gamma = batchNorm.gamma();
+        Parameter beta = batchNorm.beta();
+        double constants = batchNorm.features() + batchNorm.epsilon() + batchNorm.momentum();
+        batchNorm.setRunningStatistics(batchNorm.runningMean(), batchNorm.runningVariance());
+        Network network = new Network(affine, batchNorm, new ReLU(), given, new Own());
+        List<Layer> layers = network.layers();
+        Layer layer = network;
+        Matrix y = layer.forward(Matrix.zeros(4, 2));
+        Matrix dx = layer.backward(y);
+        layer.backwardParameters(y);
+        Matrix served = layer.infer(dx);
+        List<Parameter> parameters = layer.parameters();
+        Map<String, Matrix> state = layer.state();
+        layer.restore(state);
+        for (Parameter parameter : parameters) {
+            parameter.setGradient(parameter.gradient());
+            parameter.setValue(parameter.value());
+        }
+        Parameter own = new Parameter("own", served);
+        String text = own.name() + weight + bias + gamma + beta + shape + constants + layers + defaults;
+        text.length();
+    }
+
+    static final class Own implements Layer {
+        @Override
+        public Matrix forward(Matrix x) {
+            return x;
+        }
+
+        @Override
+        public Matrix backward(Matrix dy) {
+            return dy;
+        }
+
+        @Override
+        public Matrix infer(Matrix x) {
+            return x;
+        }
+    }
+}

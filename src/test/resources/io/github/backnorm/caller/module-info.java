@@ -1,0 +1,3 @@
+module caller {
+    requires io.github.backnorm;
+}

@@ -70,27 +70,27 @@ public final class Affine extends BuiltInLayer implements Layer {
         return Matrix.generate(inputs, outputs, (row, column) -> bound * (2 * random.nextDouble() - 1));
     }
 
-    /** Returns W, D×L. */
+    /** {@return W, D×L} */
     public Parameter weight() {
         return weight;
     }
 
-    /** Returns b, 1×L. */
+    /** {@return b, 1×L} */
     public Parameter bias() {
         return bias;
     }
 
-    /** Returns D, the number of columns of X. */
+    /** {@return D, the number of columns of X} */
     public int inputs() {
         return weight.value().rows();
     }
 
-    /** Returns L, the number of columns of Y. */
+    /** {@return L, the number of columns of Y} */
     public int outputs() {
         return weight.value().columns();
     }
 
-    /** Returns W and b. */
+    /** {@return W and b} */
     @Override
     public List<Parameter> parameters() {
         return parameters;
@@ -128,7 +128,7 @@ public final class Affine extends BuiltInLayer implements Layer {
         bias.setGradient(dy.columnSums()); // (22)
     }
 
-    /** Returns type and shape. */
+    /** {@return type and shape} */
     @Override
     public String toString() {
         return "Affine " + inputs() + "→" + outputs();

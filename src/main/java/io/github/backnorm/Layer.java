@@ -59,14 +59,14 @@ public interface Layer {
         backward(dy);
     }
 
-    /** Returns the parameters, the same objects in the same order each time; none unless the layer says otherwise. */
+    /** {@return the parameters, the same objects in the same order each time; none unless the layer says otherwise} */
     default List<Parameter> parameters() {
         return List.of();
     }
 
     /**
-     * Returns all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever else
-     * a layer adds. Store it, and give it to {@link #restore} of a layer that was made alike.
+     * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever else
+     * a layer adds} Store it, and give it to {@link #restore} of a layer that was made alike.
      *
      * @throws IllegalStateException if two parameters have one name
      */

@@ -67,18 +67,18 @@ public final class Network extends BuiltInLayer implements Layer {
         }
     }
 
-    /** Returns the layers, first to last, unmodifiable. */
+    /** {@return the layers, first to last, unmodifiable} */
     public List<Layer> layers() {
         return layers;
     }
 
-    /** Returns the parameters of all layers, first to last. */
+    /** {@return the parameters of all layers, first to last} */
     @Override
     public List<Parameter> parameters() {
         return layers.stream().flatMap(layer -> layer.parameters().stream()).toList();
     }
 
-    /** Returns the states of the layers, each name with the layer's number in front: {@code 0.weight}. */
+    /** {@return the states of the layers, each name with the layer's number in front: {@code 0.weight}} */
     @Override
     public Map<String, Matrix> state() {
         Map<String, Matrix> state = new LinkedHashMap<>();
@@ -216,7 +216,7 @@ public final class Network extends BuiltInLayer implements Layer {
         return "Network." + method + ": " + Checks.place(index, layers.get(index));
     }
 
-    /** Returns the layers in order. */
+    /** {@return the layers in order} */
     @Override
     public String toString() {
         return layers.stream().map(Layer::toString).collect(Collectors.joining(", ", "Network[", "]"));

@@ -30,12 +30,12 @@ public final class Parameter {
         this.value = Checks.requireNonNull(value, "Parameter.new", "value");
     }
 
-    /** Returns the name, unique within the layer. */
+    /** {@return the name, unique within the layer} */
     public String name() {
         return name;
     }
 
-    /** Returns the current value. */
+    /** {@return the current value} */
     public Matrix value() {
         return value;
     }
@@ -52,7 +52,7 @@ public final class Parameter {
     }
 
     /**
-     * Returns the gradient of the loss with respect to the value, of the value's shape, as of the last backward pass.
+     * {@return the gradient of the loss with respect to the value, of the value's shape, as of the last backward pass}
      *
      * @throws IllegalStateException if there has been no backward pass yet
      */
@@ -74,7 +74,7 @@ public final class Parameter {
         this.gradient = gradient;
     }
 
-    /** Returns name and shape. */
+    /** {@return name and shape} */
     @Override
     public String toString() {
         return name + " " + Checks.shape(value);

@@ -55,7 +55,7 @@ public final class ReLU extends BuiltInLayer implements Layer {
         return Matrix.wrap(x.rows(), x.columns(), dx);
     }
 
-    /** Returns the type. */
+    /** {@return the type} */
     @Override
     public String toString() {
         return "ReLU";

@@ -65,6 +65,7 @@ public final class Affine extends BuiltInLayer implements Layer {
     private static Matrix heUniform(int inputs, int outputs, RandomGenerator random) {
         Checks.requireNotNegative(inputs, "Affine.new", "inputs");
         Checks.requireNotNegative(outputs, "Affine.new", "outputs");
+        Checks.requireSize(inputs, outputs, "Affine.new");
         Checks.requireNonNull(random, "Affine.new", "random");
         double bound = Math.sqrt(6.0 / inputs);
         return Matrix.generate(inputs, outputs, (row, column) -> bound * (2 * random.nextDouble() - 1));

@@ -37,8 +37,7 @@ public final class Network extends BuiltInLayer implements Layer {
      * Makes a network of the given layers.
      *
      * @param layers the layers, first to last
-     * @throws IllegalArgumentException if a layer or parameter object occurs twice, or two parameters of a layer have one
-     *     name
+     * @throws IllegalArgumentException if a layer or parameter object occurs twice
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");

@@ -492,10 +492,7 @@ final class LayerTest {
 
     @Test
     void scale_gradients_agreeWithDifferences() {
-        GradientCheck.check(
-                "seed " + SEED,
-                Kind.SCALE.make(),
-                X,
-                GradientCheck.Loss.squares(Matrices.uniform(BATCH, 3, SEED + 35)));
+        Gradients.assertAgreeWithDifferences(
+                "seed " + SEED, Kind.SCALE.make(), X, Matrices.uniform(BATCH, 3, SEED + 35));
     }
 }

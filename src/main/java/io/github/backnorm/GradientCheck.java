@@ -1,0 +1,192 @@
+package io.github.backnorm;
+
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.DoubleUnaryOperator;
+import java.util.function.ToDoubleFunction;
+import java.util.function.UnaryOperator;
+
+/**
+ * Compares the gradients that a layer computes with differences of its forward pass: a test for layers of your own.
+ *
+ * <p>For every entry z of x and of each parameter, the gradient ∂L/∂z that {@link Layer#backward} gives is held against the
+ * centered difference
+ * <pre>{@code
+ * D(h) = (L(z + h) − L(z − h))/2h = ∂L/∂z + h²·L‴/6 + O(h⁴) + r,   |r| about u·|L|/h,   u = 2⁻⁵³
+ * }</pre>
+ * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of one order. Where they disagree, h is divided
+ * by 16, twice: that leaves kinks outside that lie near z, and resolves strongly curved losses. At a kink itself, where
+ * the differences to the left and to the right disagree however small h is, any gradient between the two counts as
+ * right, and the entry as skipped.
+ *
+ * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if that is
+ * more: what is less than that is lost in rounding. Right gradients have errors below about 1e-6, wrong ones of the order
+ * of 1. A loss of a size comparable with its gradients makes the check sharpest.
+ *
+ * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is
+ * afterwards what it was, to the bit; its gradients and its remembered pass are not.
+ */
+public final class GradientCheck {
+    private static final double UNIT_ROUNDOFF = 0x1p-53;
+    private static final double RELATIVE_STEP = Math.cbrt(UNIT_ROUNDOFF);
+    private static final double[] STEP_FACTORS = {1, 1.0 / 16, 1.0 / 256};
+    private static final double AGREEMENT = 1e-8; // no smaller step is tried
+    private static final double DISAGREEMENT = 1e-6;
+    private static final double RESOLVED = 1e6; // an error of rounding alone is less than 1 in so many
+    private static final double KINK =
+            1e-3; // relative difference of the slopes on both sides; by curvature alone about h
+
+    private final Layer layer;
+    private final ToDoubleFunction<Matrix> loss;
+    private int entries;
+    private int skipped;
+    private double worstError = -1;
+    private String worstPlace = "none";
+
+    private GradientCheck(Layer layer, ToDoubleFunction<Matrix> loss) {
+        this.layer = layer;
+        this.loss = loss;
+    }
+
+    /**
+     * Checks a layer or network at one input.
+     *
+     * @param layer the layer
+     * @param x a batch that it takes, N×D
+     * @param loss L, a function of the layer's y
+     * @param lossGradient ∂L/∂y, a function of y and of its shape; {@code loss} and it are checked along
+     * @return what was found
+     * @throws IllegalArgumentException if the layer cannot take x, or ∂L/∂y has another shape than y
+     */
+    public static GradientCheck run(
+            Layer layer, Matrix x, ToDoubleFunction<Matrix> loss, UnaryOperator<Matrix> lossGradient) {
+        Checks.requireNonNull(layer, "GradientCheck.run", "layer");
+        Checks.requireNonNull(x, "GradientCheck.run", "x");
+        Checks.requireNonNull(loss, "GradientCheck.run", "loss");
+        Checks.requireNonNull(lossGradient, "GradientCheck.run", "lossGradient");
+        Map<String, Matrix> state = layer.state();
+        GradientCheck check = new GradientCheck(layer, loss);
+        try {
+            check.compareAll(x, lossGradient);
+        } finally {
+            layer.restore(state);
+        }
+        return check;
+    }
+
+    private void compareAll(Matrix x, UnaryOperator<Matrix> lossGradient) {
+        Matrix dx = layer.backward(lossGradient.apply(layer.forward(x)));
+        Map<String, Parameter> parameters = new LinkedHashMap<>();
+        collect("", layer, parameters);
+        Map<String, Matrix> gradients = new LinkedHashMap<>();
+        parameters.forEach((name, parameter) -> gradients.put(name, parameter.gradient()));
+        compare("x", x, dx, moved -> loss.applyAsDouble(layer.forward(moved)));
+        parameters.forEach((name, parameter) -> {
+            Matrix value = parameter.value();
+            compare(name, value, gradients.get(name), moved -> {
+                parameter.setValue(moved);
+                return loss.applyAsDouble(layer.forward(x));
+            });
+            parameter.setValue(value);
+        });
+    }
+
+    /** Collects the parameters by their names in the state, where a network's have their layer's number in front. */
+    private static void collect(String prefix, Layer layer, Map<String, Parameter> named) {
+        if (layer instanceof Network network) {
+            for (int i = 0; i < network.layers().size(); i++) {
+                collect(prefix + i + ".", network.layers().get(i), named);
+            }
+        } else {
+            layer.parameters().forEach(parameter -> named.put(prefix + parameter.name(), parameter));
+        }
+    }
+
+    private void compare(String what, Matrix value, Matrix gradient, ToDoubleFunction<Matrix> lossAt) {
+        Checks.requireShape(gradient, value.rows(), value.columns(), "GradientCheck.run", "gradient of " + what);
+        for (int i = 0; i < value.rows(); i++) {
+            for (int j = 0; j < value.columns(); j++) {
+                int row = i;
+                int column = j;
+                double error = error(
+                        value.get(i, j),
+                        gradient.get(i, j),
+                        entry -> lossAt.applyAsDouble(with(value, row, column, entry)));
+                entries++;
+                if (!Double.isNaN(worstError) && !(error <= worstError)) {
+                    worstError = error;
+                    worstPlace = what + "[" + i + "," + j + "]";
+                }
+            }
+        }
+    }
+
+    private static Matrix with(Matrix matrix, int row, int column, double entry) {
+        return Matrix.generate(
+                matrix.rows(), matrix.columns(), (i, j) -> i == row && j == column ? entry : matrix.get(i, j));
+    }
+
+    /** The relative error of the gradient of one entry z; 0 at a kink that explains it. */
+    private double error(double z, double gradient, DoubleUnaryOperator lossAt) {
+        double error = Double.POSITIVE_INFINITY;
+        boolean kink = false;
+        for (double factor : STEP_FACTORS) {
+            double h = factor * RELATIVE_STEP * Math.max(1, Math.abs(z));
+            double right = z + h;
+            double left = z - h;
+            double lossRight = lossAt.applyAsDouble(right);
+            double lossLeft = lossAt.applyAsDouble(left);
+            double difference = (lossRight - lossLeft) / (right - left);
+            double resolved = RESOLVED * UNIT_ROUNDOFF * Math.max(Math.abs(lossRight), Math.abs(lossLeft)) / h;
+            double scale = Math.max(resolved, Math.max(Math.abs(gradient), Math.abs(difference)));
+            error = Math.min(error, scale == 0 ? 0 : Math.abs(gradient - difference) / scale); // NaN stays NaN
+            if (error <= AGREEMENT) {
+                return error;
+            }
+            double loss = lossAt.applyAsDouble(z);
+            double slopeRight = (lossRight - loss) / (right - z);
+            double slopeLeft = (loss - lossLeft) / (z - left);
+            kink = Math.abs(slopeRight - slopeLeft) > KINK * scale
+                    && Math.abs(gradient - slopeRight) + Math.abs(gradient - slopeLeft)
+                            <= (1 + DISAGREEMENT) * Math.abs(slopeRight - slopeLeft) + DISAGREEMENT * scale;
+        }
+        if (error > DISAGREEMENT && kink) {
+            skipped++;
+            return 0;
+        }
+        return error;
+    }
+
+    /** {@return the largest relative error, NaN if a gradient or a loss was NaN, −1 if there was nothing to check} */
+    public double worstError() {
+        return worstError;
+    }
+
+    /** {@return where the largest error was: {@code x[3,1]}, {@code 0.weight[2,5]}} */
+    public String worstPlace() {
+        return worstPlace;
+    }
+
+    /** {@return the number of entries of x and of the parameters} */
+    public int entries() {
+        return entries;
+    }
+
+    /** {@return how many of the entries lie at a kink and were not checked} */
+    public int skipped() {
+        return skipped;
+    }
+
+    /** {@return the findings in one line} */
+    @Override
+    public String toString() {
+        return String.format(
+                Locale.ROOT,
+                "worst relative error %.1e at %s, %d entries, %d at kinks",
+                worstError,
+                worstPlace,
+                entries,
+                skipped);
+    }
+}

@@ -1,0 +1,180 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.function.DoubleBinaryOperator;
+import java.util.function.DoubleUnaryOperator;
+import java.util.function.ToDoubleFunction;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+final class GradientCheckTest {
+    private static final long SEED = 31;
+    private static final Matrix X = Matrices.uniform(5, 3, SEED);
+    private static final UnaryOperator<Matrix> LOSS_GRADIENT = UnaryOperator.identity(); // of the loss below
+
+    private static double loss(Matrix y) {
+        return y.hadamard(y).sum() / 2;
+    }
+
+    /** y = f(x) entry by entry, with dx = dy·slope(x, y). */
+    private static Layer function(DoubleUnaryOperator f, DoubleBinaryOperator slope) {
+        return new Layer() {
+            private Matrix x;
+
+            @Override
+            public Matrix forward(Matrix x) {
+                this.x = x;
+                return infer(x);
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                return dy.hadamard(x.combine(infer(x), slope));
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return x.map(f);
+            }
+        };
+    }
+
+    private static Network network() {
+        return new Network(
+                new Affine(Matrices.uniform(3, 4, SEED + 1), Matrices.uniform(1, 4, SEED + 2)),
+                new BatchNorm(4),
+                new ReLU(),
+                new Network(new Scale(Matrices.uniform(1, 4, SEED + 3)), new BatchNorm(4, 1e-3, 0.5)));
+    }
+
+    @Test
+    void run_rightGradients_smallErrorAndStateAsBefore() {
+        Network network = network();
+        Map<String, Matrix> before = network.state();
+        GradientCheck check = GradientCheck.run(network, X, GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(check.worstError()).as("seed %d: %s", SEED, check).isBetween(0.0, 1e-6);
+        assertThat(check.entries()).isEqualTo(5 * 3 + 3 * 4 + 4 + 4 + 4 + 4 + 4 + 4);
+        assertThat(network.state()).isEqualTo(before);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1.0001, 1e-4", "0.99, 1e-2", "0, 1", "-1, 2"})
+    void run_gradientOffByAFactor_errorFound(double factor, double error) {
+        GradientCheck check = GradientCheck.run(
+                function(Math::sin, (x, y) -> factor * Math.cos(x)), X, GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(check.worstError()).isBetween(0.9 * error, 1.1 * error);
+        assertThat(check.skipped()).isZero();
+    }
+
+    @Test
+    void run_wrongParameterGradient_placeIsNamed() {
+        Affine wrong = new Affine(Matrices.uniform(4, 2, SEED + 4), Matrices.uniform(1, 2, SEED + 5));
+        Layer layer = new Layer() {
+            @Override
+            public Matrix forward(Matrix x) {
+                return wrong.forward(x);
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                Matrix dx = wrong.backward(dy);
+                Matrix db = wrong.bias().gradient();
+                wrong.bias().setGradient(db.plus(Matrix.ofRow(0, db.get(0, 1))));
+                return dx;
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return wrong.infer(x);
+            }
+
+            @Override
+            public List<Parameter> parameters() {
+                return wrong.parameters();
+            }
+        };
+        Network network = new Network(new Affine(3, 4, new Random(SEED)), new Network(layer));
+        GradientCheck check = GradientCheck.run(network, X, GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(check.worstPlace()).as("seed %d", SEED).isEqualTo("1.0.bias[0,1]");
+        assertThat(check.worstError()).as("seed %d", SEED).isBetween(0.49, 0.51);
+        assertThat(check).hasToString("worst relative error 5.0e-01 at 1.0.bias[0,1], 41 entries, 0 at kinks");
+    }
+
+    @Test
+    void run_wrongLossGradient_found() {
+        GradientCheck check = GradientCheck.run(new ReLU(), X, GradientCheckTest::loss, y -> y.times(1.01));
+        assertThat(check.worstError()).isBetween(0.009, 0.011);
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {0, -0.0})
+    void run_entryAtKink_skipped(double zero) {
+        Matrix x = Matrix.of(2, 2, zero, 1, -1, 2);
+        ToDoubleFunction<Matrix> sum = y -> y.sum() + 1;
+        UnaryOperator<Matrix> ones = y -> y.map(value -> 1);
+        GradientCheck check = GradientCheck.run(new ReLU(), x, sum, ones);
+        assertThat(check.skipped()).isEqualTo(1);
+        assertThat(check.worstError()).isLessThan(1e-6);
+
+        GradientCheck wrong =
+                GradientCheck.run(function(v -> Math.max(v, 0), (v, y) -> v > 0 ? 1 : v < 0 ? 0 : 2), x, sum, ones);
+        assertThat(wrong.skipped()).as("2 is not between the slopes 0 and 1").isZero();
+        assertThat(wrong.worstPlace()).isEqualTo("x[0,0]");
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {1e-7, -1e-7, 3e-6, -4e-6})
+    void run_entryNearKink_checkedWithSmallerStep(double near) {
+        Matrix x = Matrix.of(2, 2, near, 1, -1, 2);
+        GradientCheck check = GradientCheck.run(new ReLU(), x, Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.skipped()).isZero();
+        assertThat(check.worstError()).isLessThan(1e-6);
+    }
+
+    @Test
+    void run_gradientNaN_reported() {
+        GradientCheck check = GradientCheck.run(
+                function(Math::sin, (x, y) -> x == X.get(1, 1) ? Double.NaN : Math.cos(x)),
+                X,
+                GradientCheckTest::loss,
+                LOSS_GRADIENT);
+        assertThat(check.worstError()).isNaN();
+        assertThat(check.worstPlace()).isEqualTo("x[1,1]");
+    }
+
+    @Test
+    void run_layerRefusesOrShapeIsWrong_stateAsBefore() {
+        Network network = network();
+        Map<String, Matrix> before = network.state();
+        assertThatThrownBy(() -> GradientCheck.run(network, X.row(0), GradientCheckTest::loss, LOSS_GRADIENT))
+                .isExactlyInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "Network.forward: layer 1 (BatchNorm): x has 1 row, expected at least 2 because one row has no"
+                                + " variance; use infer for single rows");
+        assertThatThrownBy(() -> GradientCheck.run(network, X, GradientCheckTest::loss, Matrix::transpose))
+                .isExactlyInstanceOf(IllegalArgumentException.class)
+                .hasMessage("Network.backward: dy is 4x5, expected 5x4");
+        assertThat(network.state()).isEqualTo(before);
+    }
+
+    @Test
+    void run_nothingToCheck_saysSo() {
+        GradientCheck check = GradientCheck.run(new ReLU(), Matrix.zeros(0, 3), GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(check).hasToString("worst relative error -1.0e+00 at none, 0 entries, 0 at kinks");
+    }
+
+    @Test
+    void run_null_rejected() {
+        assertThatThrownBy(() -> GradientCheck.run(null, X, GradientCheckTest::loss, LOSS_GRADIENT))
+                .isExactlyInstanceOf(NullPointerException.class)
+                .hasMessage("GradientCheck.run: layer is null, expected a value");
+    }
+}

@@ -6,8 +6,8 @@ import java.util.random.RandomGenerator;
 /**
  * Affine (fully connected) layer: {@code Y = X·W + b}.
  *
- * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes H for this Y, for batch
- * norm's output is called y there.
+ * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes H for this Y, for
+ * batch norm's output is called y there.
  *
  * <p>Given {@code dY = ∂L/∂Y} (N×L), {@link #backward} computes
  * <pre>{@code
@@ -16,9 +16,9 @@ import java.util.random.RandomGenerator;
  * db = Σᵢ dYᵢ  (1×L)
  * }</pre>
  *
- * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds as in {@link Matrix#times(Matrix)}, the
- * bias one addition after it; NaN and ±Infinity pass through IEEE 754 arithmetic. A row's result does not depend on the
- * other rows.
+ * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds as in {@link
+ * Matrix#times(Matrix)}, the bias one addition after it; db is rounded once, as {@link Matrix#columnSums} is; NaN and
+ * ±Infinity pass through IEEE 754 arithmetic. A row's result does not depend on the other rows.
  *
  * <p>Threads: as {@link Layer} says; each of W and b is read once and whole.
  */
@@ -32,15 +32,15 @@ public final class Affine extends BuiltInLayer implements Layer {
     private record Pass(Matrix x, Matrix w) {}
 
     /**
-     * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. The weights are drawn row by row
-     * from {@link RandomGenerator#nextDouble()}.
+     * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. The weights are drawn row by
+     * row from {@link RandomGenerator#nextDouble()}.
      *
      * @param inputs D, the number of columns of X, at least 0
      * @param outputs L, the number of columns of Y, at least 0
      * @param random where the weights are drawn from
      * @throws IllegalArgumentException if a number is negative
-     * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into Rectifiers:
-     *     Surpassing Human-Level Performance on ImageNet Classification</a>
+     * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into
+     *     Rectifiers: Surpassing Human-Level Performance on ImageNet Classification</a>
      */
     public Affine(int inputs, int outputs, RandomGenerator random) {
         this(heUniform(inputs, outputs, random), Matrix.zeros(1, outputs));

@@ -2,6 +2,7 @@ package io.github.backnorm;
 
 import io.github.backnorm.internal.Elementwise;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -87,9 +88,12 @@ final class Checks {
         }
     }
 
-    /** Refuses a state that has not the names and shapes of the expected one, and lists all that is wrong with it. */
-    static void requireState(Map<String, Matrix> state, Map<String, Matrix> expected, String where) {
-        requireNonNull(state, where, "state");
+    /**
+     * A copy of the state, which its owner may go on changing; refused with all that is wrong with it if it has not the names and
+     * shapes of the expected one.
+     */
+    static Map<String, Matrix> requireState(Map<String, Matrix> given, Map<String, Matrix> expected, String where) {
+        Map<String, Matrix> state = new LinkedHashMap<>(requireNonNull(given, where, "state"));
         List<String> faults = new ArrayList<>();
         expected.forEach((name, old) -> {
             Matrix value = state.get(name);
@@ -107,6 +111,7 @@ final class Checks {
         if (!faults.isEmpty()) {
             throw new IllegalArgumentException(where + ": " + String.join("; ", faults));
         }
+        return state;
     }
 
     /** What a layer remembers of its last forward pass, once there is one. */
@@ -118,15 +123,16 @@ final class Checks {
         return pass;
     }
 
-    static IllegalStateException overtaken(int index, Layer layer) {
-        return new IllegalStateException("Network.backward: " + place(index, layer)
+    static IllegalStateException overtaken(String place) {
+        return new IllegalStateException("Network.backward: " + place
                 + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
     }
 
     static IllegalArgumentException tooFewRows(String where, int rows) {
         return new IllegalArgumentException(where
                 + (rows == 1
-                        ? ": x has 1 row, expected at least 2 because one row has no variance; use infer for single rows"
+                        ? ": x has 1 row, expected at least 2 because one row has no variance;"
+                                + " use infer for single rows"
                         : ": x has 0 rows, expected at least 2"));
     }
 

@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
-import java.util.LinkedHashMap;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.DoubleUnaryOperator;
@@ -10,8 +11,8 @@ import java.util.function.UnaryOperator;
 /**
  * Compares the gradients that a layer computes with differences of its forward pass: a test for layers of your own.
  *
- * <p>For every entry z of x and of each parameter, the gradient ∂L/∂z that {@link Layer#backward} gives is held against the
- * centered difference
+ * <p>For every entry z of x and of each parameter, the gradient ∂L/∂z that {@link Layer#backward} gives is held
+ * against the centered difference
  * <pre>{@code
  * D(h) = (L(z + h) − L(z − h))/2h = ∂L/∂z + h²·L‴/6 + O(h⁴) + r,   |r| about u·|L|/h,   u = 2⁻⁵³
  * }</pre>
@@ -20,22 +21,32 @@ import java.util.function.UnaryOperator;
  * the differences to the left and to the right disagree however small h is, any gradient between the two counts as
  * right, and the entry as skipped.
  *
- * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if that is
- * more: what is less than that is lost in rounding. Right gradients have errors below about 1e-6, wrong ones of the order
- * of 1. A loss of a size comparable with its gradients makes the check sharpest.
+ * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if
+ * that is more: what is less than that is lost in rounding. Right gradients have errors below about 1e-6, wrong ones
+ * of the order of 1. A loss of a size comparable with its gradients makes the check sharpest.
  *
  * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is
  * afterwards what it was, to the bit; its gradients and its remembered pass are not.
  */
 public final class GradientCheck {
     private static final double UNIT_ROUNDOFF = 0x1p-53;
-    private static final double RELATIVE_STEP = Math.cbrt(UNIT_ROUNDOFF);
+    private static final double RELATIVE_STEP = StrictMath.cbrt(UNIT_ROUNDOFF);
     private static final double[] STEP_FACTORS = {1, 1.0 / 16, 1.0 / 256};
-    private static final double AGREEMENT = 1e-8; // no smaller step is tried
+
+    /** With such an error no smaller step is tried. */
+    private static final double AGREEMENT = 1e-8;
+
+    /** Without such an error nobody asks for kinks. */
     private static final double DISAGREEMENT = 1e-6;
-    private static final double RESOLVED = 1e6; // an error of rounding alone is less than 1 in so many
-    private static final double KINK =
-            1e-3; // relative difference of the slopes on both sides; by curvature alone about h
+
+    /** A loss that is off by a few roundings changes the error by less than 1 in so many. */
+    private static final double RESOLVED = 1e6;
+
+    /** Slopes that differ by more, relatively, may be those of a kink. */
+    private static final double KINK = 1e-3;
+
+    /** At a kink the slopes keep their distance; by curvature it shrinks with the step, 256 times in all. */
+    private static final double KEPT_AT_KINK = 1.0 / 16;
 
     private final Layer layer;
     private final ToDoubleFunction<Matrix> loss;
@@ -77,29 +88,32 @@ public final class GradientCheck {
 
     private void compareAll(Matrix x, UnaryOperator<Matrix> lossGradient) {
         Matrix dx = layer.backward(lossGradient.apply(layer.forward(x)));
-        Map<String, Parameter> parameters = new LinkedHashMap<>();
+        List<Named> parameters = new ArrayList<>();
         collect("", layer, parameters);
-        Map<String, Matrix> gradients = new LinkedHashMap<>();
-        parameters.forEach((name, parameter) -> gradients.put(name, parameter.gradient()));
+        List<Matrix> gradients =
+                parameters.stream().map(named -> named.parameter.gradient()).toList();
         compare("x", x, dx, moved -> loss.applyAsDouble(layer.forward(moved)));
-        parameters.forEach((name, parameter) -> {
+        for (int i = 0; i < gradients.size(); i++) {
+            Parameter parameter = parameters.get(i).parameter;
             Matrix value = parameter.value();
-            compare(name, value, gradients.get(name), moved -> {
+            compare(parameters.get(i).name, value, gradients.get(i), moved -> {
                 parameter.setValue(moved);
                 return loss.applyAsDouble(layer.forward(x));
             });
             parameter.setValue(value);
-        });
+        }
     }
 
-    /** Collects the parameters by their names in the state, where a network's have their layer's number in front. */
-    private static void collect(String prefix, Layer layer, Map<String, Parameter> named) {
+    private record Named(String name, Parameter parameter) {}
+
+    /** Collects the parameters, a network's with their layers' numbers in front as in its state. */
+    private static void collect(String prefix, Layer layer, List<Named> parameters) {
         if (layer instanceof Network network) {
             for (int i = 0; i < network.layers().size(); i++) {
-                collect(prefix + i + ".", network.layers().get(i), named);
+                collect(prefix + i + ".", network.layers().get(i), parameters);
             }
         } else {
-            layer.parameters().forEach(parameter -> named.put(prefix + parameter.name(), parameter));
+            layer.parameters().forEach(parameter -> parameters.add(new Named(prefix + parameter.name(), parameter)));
         }
     }
 
@@ -109,15 +123,11 @@ public final class GradientCheck {
             for (int j = 0; j < value.columns(); j++) {
                 int row = i;
                 int column = j;
-                double error = error(
+                check(
+                        what + "[" + i + "," + j + "]",
                         value.get(i, j),
                         gradient.get(i, j),
                         entry -> lossAt.applyAsDouble(with(value, row, column, entry)));
-                entries++;
-                if (!Double.isNaN(worstError) && !(error <= worstError)) {
-                    worstError = error;
-                    worstPlace = what + "[" + i + "," + j + "]";
-                }
             }
         }
     }
@@ -127,9 +137,10 @@ public final class GradientCheck {
                 matrix.rows(), matrix.columns(), (i, j) -> i == row && j == column ? entry : matrix.get(i, j));
     }
 
-    /** The relative error of the gradient of one entry z; 0 at a kink that explains it. */
-    private double error(double z, double gradient, DoubleUnaryOperator lossAt) {
+    private void check(String place, double z, double gradient, DoubleUnaryOperator lossAt) {
+        entries++;
         double error = Double.POSITIVE_INFINITY;
+        double largestGap = 0; // between the slopes on both sides of z
         boolean kink = false;
         for (double factor : STEP_FACTORS) {
             double h = factor * RELATIVE_STEP * Math.max(1, Math.abs(z));
@@ -140,27 +151,32 @@ public final class GradientCheck {
             double difference = (lossRight - lossLeft) / (right - left);
             double resolved = RESOLVED * UNIT_ROUNDOFF * Math.max(Math.abs(lossRight), Math.abs(lossLeft)) / h;
             double scale = Math.max(resolved, Math.max(Math.abs(gradient), Math.abs(difference)));
-            error = Math.min(error, scale == 0 ? 0 : Math.abs(gradient - difference) / scale); // NaN stays NaN
+            double errorOfStep = scale == 0 ? 0 : Math.abs(gradient - difference) / scale;
+            error = Math.min(error, errorOfStep); // NaN stays NaN
             if (error <= AGREEMENT) {
-                return error;
+                break;
             }
             double loss = lossAt.applyAsDouble(z);
             double slopeRight = (lossRight - loss) / (right - z);
             double slopeLeft = (loss - lossLeft) / (z - left);
-            kink = Math.abs(slopeRight - slopeLeft) > KINK * scale
+            double gap = Math.abs(slopeRight - slopeLeft);
+            largestGap = Math.max(largestGap, gap);
+            kink = gap > KINK * scale
+                    && gap > largestGap * KEPT_AT_KINK
                     && Math.abs(gradient - slopeRight) + Math.abs(gradient - slopeLeft)
-                            <= (1 + DISAGREEMENT) * Math.abs(slopeRight - slopeLeft) + DISAGREEMENT * scale;
+                            <= gap + DISAGREEMENT * Math.max(scale, gap);
         }
         if (error > DISAGREEMENT && kink) {
             skipped++;
-            return 0;
+        } else if (!Double.isNaN(worstError) && !(error <= worstError)) { // the first NaN stays
+            worstError = error;
+            worstPlace = place;
         }
-        return error;
     }
 
-    /** {@return the largest relative error, NaN if a gradient or a loss was NaN, −1 if there was nothing to check} */
+    /** {@return the largest relative error; NaN if a gradient or a loss was NaN, or if no entry was checked} */
     public double worstError() {
-        return worstError;
+        return worstError < 0 ? Double.NaN : worstError;
     }
 
     /** {@return where the largest error was: {@code x[3,1]}, {@code 0.weight[2,5]}} */
@@ -184,7 +200,7 @@ public final class GradientCheck {
         return String.format(
                 Locale.ROOT,
                 "worst relative error %.1e at %s, %d entries, %d at kinks",
-                worstError,
+                worstError(),
                 worstPlace,
                 entries,
                 skipped);

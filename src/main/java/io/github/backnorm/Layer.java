@@ -6,15 +6,16 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A differentiable step from a batch {@code x} to a batch {@code y}, rows being samples, that can be trained and served.
+ * A differentiable step from a batch {@code x} to a batch {@code y}, rows being samples, that can be trained and
+ * served.
  *
  * <p>Training is {@link #forward}, then {@link #backward} with {@code dy = ∂L/∂y}: it gives {@code dx = ∂L/∂x} and sets
  * the gradient of each of the {@link #parameters}. Serving is {@link #infer}.
  *
  * <p>A layer of your own is an equal of the built-in ones. It has to implement the first three methods; with
- * parameters it returns them, always the same objects in the same order, from {@link #parameters}; with further state it
- * overrides both {@link #state} and {@link #restore}. {@code backward} belongs to the last {@code forward}, must work more
- * than once, and uses the parameter values that this {@code forward} used.
+ * parameters it returns them, always the same objects in the same order, from {@link #parameters}; with further state
+ * it overrides both {@link #state} and {@link #restore}. {@code backward} belongs to the last {@code forward}, must
+ * work more than once, and uses the parameter values that this {@code forward} used.
  *
  * <p>Threads: one thread at a time trains; {@code infer} is called from any number of threads, also meanwhile.
  */
@@ -65,8 +66,8 @@ public interface Layer {
     }
 
     /**
-     * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever else
-     * a layer adds} Store it, and give it to {@link #restore} of a layer that was made alike.
+     * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever
+     * else a layer adds} Store it, and give it to {@link #restore} of a layer that was made alike.
      *
      * @throws IllegalStateException if two parameters have one name
      */
@@ -88,9 +89,9 @@ public interface Layer {
      *     lists all of them
      */
     default void restore(Map<String, Matrix> state) {
-        Checks.requireState(state, state(), Checks.typeName(this) + ".restore");
+        Map<String, Matrix> copy = Checks.requireState(state, state(), Checks.typeName(this) + ".restore");
         for (Parameter parameter : parameters()) {
-            parameter.setValue(state.get(parameter.name()));
+            parameter.setValue(copy.get(parameter.name()));
         }
     }
 }

@@ -2,6 +2,7 @@ package io.github.backnorm;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,33 +12,35 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 /**
- * Layers one after the other: {@code y = layerₙ(… layer₁(layer₀(x)))}. A network is itself a layer; without layers it is the
- * identity.
+ * Layers one after the other: {@code y = layerₙ(… layer₁(layer₀(x)))}. A network is itself a layer; without layers it
+ * is the identity.
  *
- * <p>{@link #forward} and {@link #infer} run the layers from the first to the last, {@link #backward} from the last to the
- * first: the chain rule, each layer's dx being the dy of the one before.
+ * <p>{@link #forward} and {@link #infer} run the layers from the first to the last, {@link #backward} from the last
+ * to the first: the chain rule, each layer's dx being the dy of the one before.
  *
- * <p>Shapes are checked along the chain before anything runs, as far as the layers are built in. When a layer refuses a batch
- * for another reason (a NaN, say), the layers before it have taken the batch in: their running statistics have moved.
+ * <p>Shapes are checked along the chain before anything runs, as far as the layers are built in. When a layer refuses
+ * a batch for another reason (a NaN, say), the layers before it have taken the batch in: their running statistics
+ * have moved.
  *
- * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a network,
- * nested networks included.
+ * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
+ * network, nested networks included.
  *
- * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different steps; to
- * serve one consistent model, {@link #restore} a copy and serve that.
+ * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
+ * steps; to serve one consistent model, {@link #restore} a copy and serve that.
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
     private Pass pass;
 
-    /** What backward needs: the layers' own passes (null for a user's layer), and the shape of y. */
-    private record Pass(List<Object> ofLayers, int rows, int columns) {}
+    /** What backward needs: the layers' own passes (null for a user's layer), and the shapes of their inputs and of y. */
+    private record Pass(List<Object> ofLayers, int rows, List<Integer> columns) {}
 
     /**
      * Makes a network of the given layers.
      *
      * @param layers the layers, first to last
-     * @throws IllegalArgumentException if a layer or parameter object occurs twice
+     * @throws IllegalArgumentException if a layer or parameter object occurs twice, or two parameters of a layer have
+     *     one name
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");
@@ -58,9 +61,11 @@ public final class Network extends BuiltInLayer implements Layer {
                 nested.requireDistinct(seen);
                 continue;
             }
+            Set<String> names = new HashSet<>();
             for (Parameter parameter : layer.parameters()) {
-                if (!seen.add(parameter)) {
-                    throw Checks.occursTwice("parameter " + parameter.name() + " of " + Checks.place(i, layer));
+                String what = "parameter " + parameter.name() + " of " + Checks.place(i, layer);
+                if (!seen.add(parameter) || !names.add(parameter.name())) {
+                    throw Checks.occursTwice(what);
                 }
             }
         }
@@ -91,11 +96,17 @@ public final class Network extends BuiltInLayer implements Layer {
     @Override
     public void restore(Map<String, Matrix> state) {
         Map<String, Matrix> old = state();
-        Checks.requireState(state, old, "Network.restore");
+        Map<String, Matrix> copy = Checks.requireState(state, old, "Network.restore");
         try {
-            restoreLayers(state);
-        } catch (RuntimeException refusal) {
-            restoreLayers(old); // all or nothing: a layer may refuse a value when those before it have taken theirs
+            restoreLayers(copy);
+        } catch (RuntimeException | Error refusal) {
+            try {
+                restoreLayers(old); // all or nothing: a layer may refuse a value when those before it have taken theirs
+            } catch (RuntimeException | Error another) {
+                if (another != refusal) {
+                    refusal.addSuppressed(another);
+                }
+            }
             throw refusal;
         }
     }
@@ -119,13 +130,15 @@ public final class Network extends BuiltInLayer implements Layer {
         outputColumns(x, "forward");
         Matrix y = x;
         List<Object> passes = new ArrayList<>();
+        List<Integer> columns = new ArrayList<>(List.of(x.columns()));
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             Matrix input = y;
-            y = matrixAt(i, "forward", "y", () -> layer.forward(input));
+            y = outputOf(i, "forward", input, () -> layer.forward(input));
             passes.add(passOf(layer));
+            columns.add(y.columns());
         }
-        pass = new Pass(passes, y.rows(), y.columns());
+        pass = new Pass(passes, y.rows(), columns);
         return y;
     }
 
@@ -136,7 +149,7 @@ public final class Network extends BuiltInLayer implements Layer {
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             Matrix input = y;
-            y = matrixAt(i, "infer", "y", () -> layer.infer(input));
+            y = outputOf(i, "infer", input, () -> layer.infer(input));
         }
         return y;
     }
@@ -149,9 +162,7 @@ public final class Network extends BuiltInLayer implements Layer {
     @Override
     public Matrix backward(Matrix dy) {
         Matrix dyOfFirst = backwardToFirst(dy);
-        return layers.isEmpty()
-                ? dyOfFirst
-                : matrixAt(0, "backward", "dx", () -> layers.get(0).backward(dyOfFirst));
+        return layers.isEmpty() ? dyOfFirst : backwardOf(0, dyOfFirst);
     }
 
     @Override
@@ -167,27 +178,35 @@ public final class Network extends BuiltInLayer implements Layer {
 
     /** Runs backward of all layers but the first, and returns the first one's dy. */
     private Matrix backwardToFirst(Matrix dy) {
-        Pass pass = requirePass();
-        Checks.requireShape(dy, pass.rows, pass.columns, "Network.backward", "dy");
+        Pass pass = requirePass("");
+        Checks.requireShape(dy, pass.rows, pass.columns.get(layers.size()), "Network.backward", "dy");
         Matrix gradient = dy;
         for (int i = layers.size() - 1; i > 0; i--) {
-            Layer layer = layers.get(i);
-            Matrix dyOfLayer = gradient;
-            gradient = matrixAt(i, "backward", "dx", () -> layer.backward(dyOfLayer));
+            gradient = backwardOf(i, gradient);
         }
         return gradient;
     }
 
-    /** The last pass, if every built-in layer still remembers its part of it. */
-    private Pass requirePass() {
+    /** The dx of a layer, which has the shape of its x. */
+    private Matrix backwardOf(int index, Matrix dy) {
+        Matrix dx = at(index, "backward", () -> layers.get(index).backward(dy));
+        if (dx == null || dx.rows() != pass.rows || dx.columns() != pass.columns.get(index)) {
+            Checks.requireShape(dx, pass.rows, pass.columns.get(index), place(index, "backward"), "dx");
+        }
+        return dx;
+    }
+
+    /** The last pass, if every built-in layer still remembers its part of it; outer is where this network stands. */
+    private Pass requirePass(String outer) {
         Pass pass = Checks.requirePass(this.pass, "Network");
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
+            String place = outer + Checks.place(i, layer);
             if (passOf(layer) != pass.ofLayers.get(i)) {
-                throw Checks.overtaken(i, layer);
+                throw Checks.overtaken(place);
             }
             if (layer instanceof Network nested) {
-                nested.requirePass();
+                nested.requirePass(place + ": ");
             }
         }
         return pass;
@@ -197,9 +216,14 @@ public final class Network extends BuiltInLayer implements Layer {
         return layer instanceof BuiltInLayer builtIn ? builtIn.pass() : null;
     }
 
-    private Matrix matrixAt(int index, String method, String what, Supplier<Matrix> step) {
-        Matrix result = at(index, method, step);
-        return result != null ? result : Checks.requireNonNull(result, place(index, method), what);
+    /** The y of a layer, which has a row for each row of its x. */
+    private Matrix outputOf(int index, String method, Matrix x, Supplier<Matrix> step) {
+        Matrix y = at(index, method, step);
+        if (y == null || y.rows() != x.rows()) {
+            String place = place(index, method);
+            throw Checks.refusal(place, "y", Checks.shape(Checks.requireNonNull(y, place, "y")), x.rows() + "xN");
+        }
+        return y;
     }
 
     /** Lets a layer work; its refusal is told with its place in this network. */

@@ -1,13 +1,13 @@
 /**
  * Batch-norm back-propagation: networks of affine, batch-norm and ReLU layers, trained and served on the JVM.
  *
- * <p>A {@link io.github.backnorm.Matrix} is an immutable value whose rows are samples. A {@link io.github.backnorm.Layer} has
- * {@code forward} and {@code backward} for training and {@code infer} for serving; {@link io.github.backnorm.Affine},
- * {@link io.github.backnorm.BatchNorm} and {@link io.github.backnorm.ReLU} are layers, and a
- * {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds what training changes
- * and its gradient.
+ * <p>A {@link io.github.backnorm.Matrix} is an immutable value whose rows are samples. A {@link
+ * io.github.backnorm.Layer} has {@code forward} and {@code backward} for training and {@code infer} for serving;
+ * {@link io.github.backnorm.Affine}, {@link io.github.backnorm.BatchNorm} and {@link io.github.backnorm.ReLU} are
+ * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds
+ * what training changes and its gradient.
  *
- * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is refused with a
- * {@link java.lang.NullPointerException} that names it.
+ * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
+ * refused with a {@link java.lang.NullPointerException} that names it.
  */
 package io.github.backnorm;

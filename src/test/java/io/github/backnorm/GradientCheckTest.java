@@ -140,6 +140,89 @@ final class GradientCheckTest {
     }
 
     @Test
+    void run_allEntriesAtKinks_nothingChecked() {
+        GradientCheck check =
+                GradientCheck.run(new ReLU(), Matrix.zeros(1, 2), y -> y.sum() + 1, y -> y.map(value -> 1));
+        assertThat(check.skipped()).isEqualTo(2);
+        assertThat(check.worstError()).isNaN();
+    }
+
+    /** Slopes on both sides of the minimum differ, but the less the smaller the step. */
+    @Test
+    void run_wrongGradientNearMinimum_noKink() {
+        Matrix nearMinimum = Matrix.of(2, 1, 1e-9, -2e-9);
+        GradientCheck check =
+                GradientCheck.run(function(x -> x * x, (x, y) -> 0), nearMinimum, Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.skipped()).isZero();
+        assertThat(check.worstError()).isBetween(0.99, 1.01);
+
+        BatchNorm narrow = new BatchNorm(2);
+        Layer wrong = new Layer() {
+            @Override
+            public Matrix forward(Matrix x) {
+                return narrow.forward(x);
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                return narrow.backward(dy).times(1.001);
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return narrow.infer(x);
+            }
+        };
+        Matrix tiny = Matrices.uniform(4, 2, SEED).times(1e-7);
+        GradientCheck off = GradientCheck.run(wrong, tiny, GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(off.skipped()).isZero();
+        assertThat(off.worstError()).isBetween(0.9e-3, 1.1e-3);
+    }
+
+    /** A layer made of others may have parameters of one name: each is checked. */
+    @Test
+    void run_parametersOfOneName_allChecked() {
+        Network inner = new Network(new Affine(3, 3, new Random(SEED)), new Affine(3, 2, new Random(SEED + 1)));
+        Layer composite = new Layer() {
+            @Override
+            public Matrix forward(Matrix x) {
+                return inner.forward(x);
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                Matrix dx = inner.backward(dy);
+                Parameter first = inner.parameters().get(0);
+                first.setGradient(first.gradient().times(-3));
+                return dx;
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return inner.infer(x);
+            }
+
+            @Override
+            public List<Parameter> parameters() {
+                return inner.parameters();
+            }
+
+            @Override
+            public Map<String, Matrix> state() {
+                return inner.state();
+            }
+
+            @Override
+            public void restore(Map<String, Matrix> state) {
+                inner.restore(state);
+            }
+        };
+        GradientCheck check = GradientCheck.run(composite, X, GradientCheckTest::loss, LOSS_GRADIENT);
+        assertThat(check.entries()).isEqualTo(5 * 3 + 3 * 3 + 3 + 3 * 2 + 2);
+        assertThat(check.worstError()).isGreaterThan(1);
+    }
+
+    @Test
     void run_gradientNaN_reported() {
         GradientCheck check = GradientCheck.run(
                 function(Math::sin, (x, y) -> x == X.get(1, 1) ? Double.NaN : Math.cos(x)),
@@ -168,7 +251,8 @@ final class GradientCheckTest {
     @Test
     void run_nothingToCheck_saysSo() {
         GradientCheck check = GradientCheck.run(new ReLU(), Matrix.zeros(0, 3), GradientCheckTest::loss, LOSS_GRADIENT);
-        assertThat(check).hasToString("worst relative error -1.0e+00 at none, 0 entries, 0 at kinks");
+        assertThat(check.worstError()).isNaN();
+        assertThat(check).hasToString("worst relative error NaN at none, 0 entries, 0 at kinks");
     }
 
     @Test

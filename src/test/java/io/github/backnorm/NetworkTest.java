@@ -308,16 +308,53 @@ final class NetworkTest {
         LayerTest.assertNoPass(network, X);
     }
 
-    @Test
-    void forward_usersLayerGivesMisfit_refusedWhenItsTurnComes() {
+    static List<Arguments> outputMisfits() {
+        return List.of(
+                arguments(new Custom(Matrix::transpose, dy -> dy), "layer 1 (Custom): y is 3x4, expected 4xN"),
+                arguments(
+                        new Custom(x -> Matrix.zeros(4, 5), dy -> dy),
+                        "layer 2 (Affine): x is 4x5, expected Nx3 (the layer has 3 inputs)"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("outputMisfits")
+    void forward_usersLayerGivesMisfit_refusedWhenItsTurnComes(Layer misfit, String message) {
         BatchNorm first = batchNorm(3, SEED);
-        Network network = new Network(first, new Custom(Matrix::transpose, dy -> dy), affine(3, 2, SEED));
+        Network network = new Network(first, misfit, affine(3, 2, SEED));
 
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> network.forward(X))
-                .withMessage("Network.forward: layer 2 (Affine): x is 3x4, expected Nx3 (the layer has 3 inputs)");
+                .withMessage("Network.forward: " + message);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.infer(X))
+                .withMessage("Network.infer: " + message);
         assertThat(first.runningMean()).isNotEqualTo(Matrix.zeros(1, 3)); // it has taken the batch in
         LayerTest.assertNoPass(network, X);
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1})
+    void backward_usersLayerGivesMisfit_namedInRefusal(int place) {
+        Layer misfit = new Custom(x -> x, Matrix::transpose);
+        Network network = place == 0 ? new Network(misfit) : new Network(new ReLU(), misfit);
+        network.forward(X);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.backward(X))
+                .withMessage("Network.backward: layer " + place + " (Custom): dx is 3x4, expected 4x3");
+    }
+
+    @Test
+    void new_parametersOfOneName_rejected() {
+        Layer layer = new Custom(x -> x, dy -> dy) {
+            @Override
+            public List<Parameter> parameters() {
+                return List.of(new Parameter("w", X), new Parameter("w", X));
+            }
+        };
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Network(new ReLU(), layer))
+                .withMessageStartingWith("Network.new: parameter w of layer 1 (")
+                .withMessageEndingWith(") occurs twice, expected once");
     }
 
     @Test
@@ -454,9 +491,11 @@ final class NetworkTest {
                         n -> assertThatThrownBy(() -> layer(n, 0).forward(DY))),
                 overtaking("layer 1 (Network)", n -> layer(n, 1).forward(DY)),
                 overtaking(
-                        "layer 0 (BatchNorm)",
+                        "layer 1 (Network): layer 0 (BatchNorm)",
                         n -> layer((Network) layer(n, 1), 0).forward(DY)),
-                overtaking("layer 1 (ReLU)", n -> new Network(layer((Network) layer(n, 1), 1)).forward(X)));
+                overtaking(
+                        "layer 1 (Network): layer 1 (ReLU)",
+                        n -> new Network(layer((Network) layer(n, 1), 1)).forward(X)));
     }
 
     private static Arguments overtaking(String layer, Consumer<Network> forward) {

@@ -24,8 +24,8 @@ import me.tongfei.progressbar.ProgressBar;
  * Learns to read handwritten digits, with batch norm and without.
  *
  * <p>Arguments: the seed (1), and a file to read the digits from (those that come with the examples). Each of the two
- * networks is trained once for each learning rate of a small grid; the rate whose network does best on the validation rows
- * is kept. The test rows are looked at once, at the end.
+ * networks is trained once for each learning rate of a small grid; the rate whose network does best on the validation
+ * rows is kept. The test rows are looked at once, at the end.
  */
 public final class Digits {
     private static final int EPOCHS = 15;
@@ -68,13 +68,22 @@ public final class Digits {
 
     /** Returns the exit code. */
     static int run(String[] args, int epochs, Path plot, PrintStream out, PrintStream err) {
-        long seed = args.length > 0 ? Long.parseLong(args[0]) : 1;
         DigitsData digits;
+        long seed;
         try (InputStream file =
                 args.length > 1 ? new FileInputStream(args[1]) : Digits.class.getResourceAsStream("digits.csv.gz")) {
+            seed = args.length > 0 ? Long.parseLong(args[0]) : 1;
             digits = DigitsData.read(file);
         } catch (IOException e) {
             err.println("Digits: cannot read the digits: " + e.getMessage());
+            return 1;
+        } catch (NumberFormatException e) {
+            err.println("Digits: seed is " + args[0] + ", expected a whole number");
+            return 1;
+        }
+        int least = VALIDATION_ROWS + TEST_ROWS + BATCH_SIZE;
+        if (digits.size() < least) {
+            err.println("Digits: cannot read the digits: there are " + digits.size() + ", expected at least " + least);
             return 1;
         }
         new Digits(digits, seed, epochs).compare(plot, out);
@@ -166,7 +175,9 @@ public final class Digits {
         return new Run(network, rate, history);
     }
 
-    /** Row by row, shifted by the largest score so that nothing overflows; StrictMath gives the same bits everywhere. */
+    /**
+     * Row by row, shifted by the largest score so that nothing overflows; StrictMath gives the same bits everywhere.
+     */
     static Matrix softmax(Matrix scores) {
         int[] largest = scores.argMaxOfRows();
         Matrix exp = Matrix.generate(

@@ -1,20 +1,24 @@
 package io.github.backnorm.examples;
 
+import de.siegmar.fastcsv.reader.CsvParseException;
 import de.siegmar.fastcsv.reader.CsvReader;
 import de.siegmar.fastcsv.reader.CsvRecord;
 import io.github.backnorm.Matrix;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.zip.GZIPInputStream;
 
 /** Handwritten digits: N×64 pixels, 0 to 1, and for each row the digit that it shows. */
 final class DigitsData {
     static final int PIXELS = 64;
     static final int CLASSES = 10;
+    private static final int DARKEST = 16; // pixel
 
     private final Matrix pixels;
     private final int[] labels;
@@ -34,11 +38,13 @@ final class DigitsData {
                 int[] values = parse(line);
                 double[] row = new double[PIXELS];
                 for (int j = 0; j < PIXELS; j++) {
-                    row[j] = values[j] / 16.0;
+                    row[j] = (double) values[j] / DARKEST;
                 }
                 pixels.add(row);
                 labels.add(values[PIXELS]);
             }
+        } catch (CsvParseException | UncheckedIOException e) {
+            throw new IOException(e.getMessage(), e);
         }
         return new DigitsData(
                 Matrix.ofRows(pixels.toArray(double[][]::new)),
@@ -48,13 +54,14 @@ final class DigitsData {
     private static int[] parse(CsvRecord line) throws IOException {
         try {
             int[] values = line.getFields().stream().mapToInt(Integer::parseInt).toArray();
-            if (values.length == PIXELS + 1 && values[PIXELS] >= 0 && values[PIXELS] < CLASSES) {
+            boolean inRange = IntStream.of(values).allMatch(value -> value >= 0 && value <= DARKEST);
+            if (values.length == PIXELS + 1 && inRange && values[PIXELS] < CLASSES) {
                 return values;
             }
         } catch (NumberFormatException e) {
             // told below, with the line
         }
-        throw new IOException("line " + line.getStartingLineNumber() + " is not 64 pixels and a label 0 to 9");
+        throw new IOException("line " + line.getStartingLineNumber() + " is not 64 pixels 0 to 16 and a label 0 to 9");
     }
 
     int size() {

@@ -2,6 +2,7 @@ package io.github.backnorm.examples;
 
 import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
+import io.github.backnorm.GradientCheck;
 import io.github.backnorm.Layer;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
@@ -9,7 +10,7 @@ import io.github.backnorm.Parameter;
 import java.util.List;
 import java.util.Random;
 
-/** Trains a network in which one layer, parametric ReLU, is the program's own. */
+/** Checks the gradients of a layer of its own, parametric ReLU, and trains a network with it. */
 public final class OwnLayer {
     /** y = x where x > 0 and slope·x elsewhere; each column learns its slope (He et al. 2015). */
     static final class PReLU implements Layer {
@@ -25,12 +26,17 @@ public final class OwnLayer {
 
         @Override
         public Matrix forward(Matrix x) {
+            pass = null; // a forward that fails leaves none
+            Matrix y = bend(x, x, slope.value());
             pass = new Pass(x, slope.value());
-            return bend(x, x, pass.slope);
+            return y;
         }
 
         @Override
         public Matrix backward(Matrix dy) {
+            if (pass == null) {
+                throw new IllegalStateException("PReLU.backward: no forward pass to differentiate");
+            }
             slope.setGradient(dy.combine(pass.x, (d, x) -> x > 0 ? 0 : d * x).columnSums());
             return bend(dy, pass.x, pass.slope);
         }
@@ -46,6 +52,10 @@ public final class OwnLayer {
         }
 
         private static Matrix bend(Matrix values, Matrix x, Matrix slope) {
+            if (x.columns() != slope.columns()) {
+                throw new IllegalArgumentException(
+                        "PReLU: x has " + x.columns() + " columns, expected " + slope.columns());
+            }
             return Matrix.generate(x.rows(), x.columns(), (row, column) -> {
                 double factor = x.get(row, column) > 0 ? 1 : slope.get(0, column);
                 return factor * values.get(row, column);
@@ -55,6 +65,10 @@ public final class OwnLayer {
 
     public static void main(String[] args) {
         Random random = new Random(1);
+        Matrix sample = Matrix.generate(5, 4, (row, column) -> 2 * random.nextDouble() - 1);
+        System.out.println(
+                GradientCheck.run(new PReLU(4), sample, y -> y.hadamard(y).sum() / 2, y -> y));
+
         Network network =
                 new Network(new Affine(1, 16, random), new BatchNorm(16), new PReLU(16), new Affine(16, 1, random));
 
@@ -63,9 +77,8 @@ public final class OwnLayer {
         for (int step = 0; step <= 300; step++) {
             Matrix error = network.forward(x).minus(target);
             if (step % 100 == 0) {
-                System.out.printf(
-                        "step %d: mean squared error %.1e%n",
-                        step, error.hadamard(error).sum() / x.rows());
+                System.out.println("step " + step + ": mean squared error "
+                        + error.hadamard(error).sum() / x.rows());
             }
             network.backwardParameters(error.times(2.0 / x.rows()));
             for (Parameter parameter : network.parameters()) {

@@ -39,7 +39,7 @@ public final class SaveAndRestore {
                 String name = in.readUTF();
                 int rows = in.readInt();
                 int columns = in.readInt();
-                double[] values = new double[rows * columns];
+                double[] values = new double[Math.multiplyExact(rows, columns)];
                 for (int i = 0; i < values.length; i++) {
                     values[i] = in.readDouble();
                 }

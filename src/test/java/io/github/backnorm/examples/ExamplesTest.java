@@ -1,18 +1,22 @@
 package io.github.backnorm.examples;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.stream.Stream;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
 
 /** The programs of src/examples do what they say. */
 final class ExamplesTest {
@@ -55,24 +59,57 @@ final class ExamplesTest {
                 .contains("none.csv.gz");
     }
 
+    static Stream<Arguments> unreadable() {
+        String blank = "0,".repeat(64);
+        String bad = "cannot read the digits: line %d is not 64 pixels 0 to 16 and a label 0 to 9";
+        return Stream.of(
+                arguments("1,2,3", String.format(bad, 1)),
+                arguments("a,b,c", String.format(bad, 1)),
+                arguments(blank + "10", String.format(bad, 1)),
+                arguments("17," + blank.substring(2) + "0", String.format(bad, 1)),
+                arguments(blank + "9\n-1," + blank.substring(2) + "0", String.format(bad, 2)),
+                arguments("", "cannot read the digits: there are 0, expected at least 616"),
+                arguments((blank + "1\n").repeat(100), "cannot read the digits: there are 100, expected at least 616"));
+    }
+
     @ParameterizedTest
-    @ValueSource(
-            strings = {
-                "1,2,3",
-                "a,b,c",
-                "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,"
-                        + "0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,10"
-            })
-    void digits_lineThatIsNone_exitCodeAndMessage(String line) throws IOException {
+    @MethodSource("unreadable")
+    void digits_unreadableLines_exitCodeAndMessage(String lines, String message) throws IOException {
         Path file = folder.resolve("bad.csv.gz");
         try (GZIPOutputStream gzip = new GZIPOutputStream(Files.newOutputStream(file))) {
-            gzip.write(line.getBytes(StandardCharsets.US_ASCII));
+            gzip.write(lines.getBytes(StandardCharsets.US_ASCII));
         }
         assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
                 .isEqualTo(1);
+        assertThat(err.toString(StandardCharsets.UTF_8)).isEqualTo("Digits: " + message + System.lineSeparator());
+    }
+
+    @Test
+    void digits_truncatedOrMalformedFile_exitCodeAndMessage() throws IOException {
+        Path file = folder.resolve("bad.csv.gz");
+        try (InputStream whole = Digits.class.getResourceAsStream("digits.csv.gz")) {
+            Files.write(file, whole.readNBytes(1000));
+        }
+        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
+                .isEqualTo(1);
+        Files.writeString(file, "no gzip");
+        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
+                .isEqualTo(1);
+        try (GZIPOutputStream gzip = new GZIPOutputStream(Files.newOutputStream(file))) {
+            gzip.write("1,\"2".getBytes(StandardCharsets.US_ASCII));
+        }
+        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
+                .isEqualTo(1);
+        assertThat(err.toString(StandardCharsets.UTF_8).lines())
+                .hasSize(3)
+                .allSatisfy(line -> assertThat(line).startsWith("Digits: cannot read the digits: "));
+    }
+
+    @Test
+    void digits_seedThatIsNone_exitCodeAndMessage() {
+        assertThat(digits(2, folder.resolve("digits.png"), "abc")).isEqualTo(1);
         assertThat(err.toString(StandardCharsets.UTF_8))
-                .isEqualTo("Digits: cannot read the digits: line 1 is not 64 pixels and a label 0 to 9"
-                        + System.lineSeparator());
+                .isEqualTo("Digits: seed is abc, expected a whole number" + System.lineSeparator());
     }
 
     @Test
@@ -82,9 +119,10 @@ final class ExamplesTest {
     }
 
     @Test
-    void ownLayer_run_errorFalls() {
+    void ownLayer_run_gradientsAreRightAndErrorFalls() {
         assertThat(printed(() -> OwnLayer.main(new String[0])))
-                .containsPattern("step 300: mean squared error \\d\\.\\de-0[6-9]");
+                .containsPattern("^worst relative error \\d\\.\\de-(0[7-9]|1\\d) at ")
+                .containsPattern("step 300: mean squared error \\d\\.\\d+E-([6-9]|\\d\\d)");
     }
 
     @Test

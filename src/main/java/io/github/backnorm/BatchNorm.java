@@ -1,7 +1,6 @@
 package io.github.backnorm;
 
-import io.github.backnorm.internal.Columns;
-import io.github.backnorm.internal.Elementwise;
+import io.github.backnorm.internal.Normalization;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,8 +9,8 @@ import java.util.Map;
 /**
  * Batch normalization, column by column: {@code y = γ·(h − μ)/√(σ² + ε) + β}.
  *
- * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. In the terms of {@link Layer}, x
- * is the derivation's h, and ε is its δ.
+ * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. In the terms of {@link
+ * Layer}, x is the derivation's h, and ε is its δ.
  *
  * <p>{@link #forward} takes mean and biased variance from the batch,
  * <pre>{@code
@@ -32,13 +31,14 @@ import java.util.Map;
  * dβ = Σₖ dyₖ                                    (17)
  * dh = γ·v·(dy − dβ/N − ĥ·dγ/N)                  (18)
  * }</pre>
- * The numbers are those of {@code docs/derivation.md}, which proves the equations. The conventions are those of PyTorch's
- * {@code BatchNorm1d}.
+ * The numbers are those of {@code docs/derivation.md}, which proves the equations. The conventions are those of
+ * PyTorch's {@code BatchNorm1d}.
  *
- * <p>Numerical behavior: mean and variance are formed in two passes over the column shifted by its first entry, so
- * rounding errors are relative to the spread of a column about that entry and not to its mean. Where {@code σ² + ε} is 0, v is
- * taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code forward} refuses NaN and ±Infinity; {@code infer} and {@code backward}
- * pass them through IEEE 754 arithmetic, and in {@code infer} they stay in their row.
+ * <p>Numerical behavior: given the doubles it receives, every result is as if computed in twice the working precision
+ * and rounded once, whatever the mean, the variance and ε: its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, S being
+ * the size of what is added up to form it. {@code docs/numerics.md} has the proof and the conditions. Where {@code σ²
+ * + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code forward} refuses NaN and ±Infinity; {@code infer}
+ * and {@code backward} pass them through IEEE 754 arithmetic, and in {@code infer} they stay in their row.
  *
  * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once and whole.
  *
@@ -60,8 +60,8 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
 
     private record Statistics(Matrix mean, Matrix variance) {}
 
-    /** What backward needs: ĥ, v, and the γ that was used. */
-    private record Pass(Matrix xHat, Matrix inverseStd, Matrix gamma) {}
+    /** What backward needs: the input, the γ that was used, and mean and variance of the batch. */
+    private record Pass(Matrix x, Matrix gamma, Normalization batch) {}
 
     /**
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
@@ -97,37 +97,37 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
         this.running = new Statistics(Matrix.zeros(1, features), Matrix.filled(1, features, 1));
     }
 
-    /** Returns γ, 1×L. */
+    /** {@return γ, 1×L} */
     public Parameter gamma() {
         return gamma;
     }
 
-    /** Returns β, 1×L. */
+    /** {@return β, 1×L} */
     public Parameter beta() {
         return beta;
     }
 
-    /** Returns L, the number of columns. */
+    /** {@return L, the number of columns} */
     public int features() {
         return features;
     }
 
-    /** Returns ε, which is added to the variance under the root. */
+    /** {@return ε, which is added to the variance under the root} */
     public double epsilon() {
         return epsilon;
     }
 
-    /** Returns the weight of the batch in the running statistics. */
+    /** {@return the weight of the batch in the running statistics} */
     public double momentum() {
         return momentum;
     }
 
-    /** Returns the running mean, 1×L. */
+    /** {@return the running mean, 1×L} */
     public Matrix runningMean() {
         return running.mean;
     }
 
-    /** Returns the running variance, unbiased, 1×L. */
+    /** {@return the running variance, unbiased, 1×L} */
     public Matrix runningVariance() {
         return running.variance;
     }
@@ -153,13 +153,13 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
         return new Statistics(mean, variance);
     }
 
-    /** Returns γ and β. */
+    /** {@return γ and β} */
     @Override
     public List<Parameter> parameters() {
         return parameters;
     }
 
-    /** Returns gamma, beta, runningMean and runningVariance. */
+    /** {@return gamma, beta, runningMean and runningVariance} */
     @Override
     public Map<String, Matrix> state() {
         Statistics running = this.running;
@@ -177,11 +177,11 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     @Override
     public void restore(Map<String, Matrix> state) {
         String where = "BatchNorm.restore";
-        Checks.requireState(state, state(), where);
+        Map<String, Matrix> copy = Checks.requireState(state, state(), where);
         Statistics restored = requireStatistics(
-                state.get(RUNNING_MEAN), state.get(RUNNING_VARIANCE), where, RUNNING_MEAN, RUNNING_VARIANCE);
+                copy.get(RUNNING_MEAN), copy.get(RUNNING_VARIANCE), where, RUNNING_MEAN, RUNNING_VARIANCE);
         for (Parameter parameter : parameters) {
-            parameter.setValue(state.get(parameter.name()));
+            parameter.setValue(copy.get(parameter.name()));
         }
         running = restored;
     }
@@ -191,32 +191,23 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      *
      * @param x h, N×L, N at least 2, all entries finite
      * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN or
-     *     infinite, or if a column's variance is beyond the range of double; the running statistics stay as they were
+     *     infinite, or if a column's unbiased variance is beyond the range of double; the running statistics stay as they were
      */
     @Override
     public Matrix forward(Matrix x) {
         pass = null;
         outputColumns(x, "forward");
         Checks.requireFinite(x, "BatchNorm.forward", "x");
-        int batch = x.rows();
         Matrix gamma = this.gamma.value();
-
-        double[] mean = new double[features];
-        double[] u = new double[x.data().length];
-        Columns.center(batch, features, x.data(), mean, u); // (2), (9)
-        double[] sumOfSquares = new double[features];
-        Columns.dots(batch, features, u, u, sumOfSquares);
-        Matrix variance = row(sumOfSquares).map(sum -> sum / batch); // (3)
-        Matrix inverseStd = inverseStd(variance);
-        double[] xHat = u;
-        Columns.scale(batch, features, u, inverseStd.data(), xHat); // (4)
-        double[] y = new double[u.length];
-        Columns.scaleAndShift(batch, features, xHat, gamma.data(), beta.value().data(), y); // (5)
-
-        Matrix unbiased = requireFiniteVariance(row(sumOfSquares).map(sum -> sum / (batch - 1)));
-        running = new Statistics(moved(running.mean, row(mean)), moved(running.variance, unbiased)); // (25)
-        pass = new Pass(Matrix.wrap(batch, features, xHat), inverseStd, gamma);
-        return Matrix.wrap(batch, features, y);
+        Normalization batch = Normalization.ofBatch(x.rows(), features, x.data(), epsilon); // (2), (3)
+        int overflowing = batch.overflowingColumn();
+        if (overflowing >= 0) {
+            throw Checks.overflow(overflowing);
+        }
+        Matrix y = apply(batch, x, gamma); // (4), (5)
+        running = moved(running, batch); // (25)
+        pass = new Pass(x, gamma, batch);
+        return y;
     }
 
     /** {@inheritDoc} Normalizes with the running statistics. Derivation: (26). */
@@ -224,71 +215,57 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
         Statistics running = this.running;
-        double[] y = new double[x.data().length];
-        Columns.normalize(
-                x.rows(),
-                features,
-                x.data(),
-                running.mean.data(),
-                inverseStd(running.variance).data(),
-                gamma.value().data(),
-                beta.value().data(),
-                y);
-        return Matrix.wrap(x.rows(), features, y);
+        return apply(
+                Normalization.ofStatistics(running.mean.data(), running.variance.data(), epsilon), x, gamma.value());
     }
 
     /** {@inheritDoc} Derivation: (16), (17), (18). */
     @Override
     public Matrix backward(Matrix dy) {
-        backwardParameters(dy);
-        double[] dx = new double[dy.data().length];
-        Columns.normalizeBackward(
-                dy.rows(),
-                features,
-                dy.data(),
-                pass.xHat.data(),
-                pass.gamma.data(),
-                pass.inverseStd.data(),
-                gamma.gradient().data(),
-                beta.gradient().data(),
-                dx); // (18)
+        double[] dx = new double[requirePass(dy).x.data().length];
+        backward(dy, dx);
         return Matrix.wrap(dy.rows(), features, dx);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        Matrix xHat = Checks.requirePass(pass, "BatchNorm").xHat;
-        Checks.requireShape(dy, xHat.rows(), features, "BatchNorm.backward", "dy");
+        requirePass(dy);
+        backward(dy, null);
+    }
+
+    private Pass requirePass(Matrix dy) {
+        Pass pass = Checks.requirePass(this.pass, "BatchNorm");
+        Checks.requireShape(dy, pass.x.rows(), features, "BatchNorm.backward", "dy");
+        return pass;
+    }
+
+    /** Sets dγ and dβ, and writes dx if it is not null. */
+    private void backward(Matrix dy, double[] dx) {
         double[] dgamma = new double[features];
-        Columns.dots(dy.rows(), features, dy.data(), xHat.data(), dgamma);
+        double[] dbeta = new double[features];
+        pass.batch.backward(dy.rows(), pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta, dx);
         gamma.setGradient(row(dgamma)); // (16)
-        beta.setGradient(dy.columnSums()); // (17)
+        beta.setGradient(row(dbeta)); // (17)
     }
 
-    /** {@code v = (σ² + ε)^(−1/2)} (9), and 0 where σ² + ε is 0. */
-    private Matrix inverseStd(Matrix variance) {
-        return variance.map(value -> value + epsilon == 0 ? 0 : 1 / Math.sqrt(value + epsilon));
+    private Matrix apply(Normalization normalization, Matrix x, Matrix gamma) {
+        double[] y = new double[x.data().length];
+        normalization.apply(x.rows(), x.data(), gamma.data(), beta.value().data(), y);
+        return Matrix.wrap(x.rows(), features, y);
     }
 
-    /** Not finite means overflow here: the entries of the batch are finite. */
-    private static Matrix requireFiniteVariance(Matrix variance) {
-        int column = Elementwise.firstNonFinite(variance.data());
-        if (column >= 0) {
-            throw Checks.overflow(column);
-        }
-        return variance;
-    }
-
-    /** {@code (1 − momentum)·running + momentum·batch} (25). */
-    private Matrix moved(Matrix running, Matrix batch) {
-        return running.combine(batch, (old, now) -> (1 - momentum) * old + momentum * now);
+    private Statistics moved(Statistics running, Normalization batch) {
+        double[] mean = running.mean.toArray();
+        double[] variance = running.variance.toArray();
+        batch.moveRunning(momentum, mean, variance);
+        return new Statistics(row(mean), row(variance));
     }
 
     private static Matrix row(double[] values) {
         return Matrix.wrap(1, values.length, values);
     }
 
-    /** Returns type and number of columns. */
+    /** {@return type and number of columns} */
     @Override
     public String toString() {
         return "BatchNorm " + features;

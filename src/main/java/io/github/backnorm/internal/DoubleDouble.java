@@ -1,0 +1,109 @@
+package io.github.backnorm.internal;
+
+/**
+ * A number as the unevaluated sum {@code hi + lo} of two doubles, {@code |lo| ≤ ½ ulp(hi)}: about 106 significant bits.
+ *
+ * <p>The error-free transformations under it are static: {@link #sumError} and {@link #productError} give what
+ * rounding took from a sum or a product, exactly. Kernels use them on arrays of leading words and arrays of error
+ * words; the operations of the class itself are for the few numbers of each column.
+ *
+ * <p>Relative error of an operation, {@code u = 2⁻⁵³}, barring overflow and underflow; the first three are algorithms
+ * of Joldes, Muller and Popescu:
+ * <pre>{@code
+ * plus          3u² + 13u³   AccurateDWPlusDW
+ * times         5u²          DWTimesDW2
+ * dividedBy     3.5u²        DWDivFP3
+ * inverseSqrt   20u²         one step of Newton's iteration, shown at the method
+ * }</pre>
+ * Where the leading word is NaN or infinite it is the result of the formula in plain arithmetic, and lo is 0.
+ *
+ * <p>References: T. J. Dekker, 1971, A floating-point technique for extending the available precision, Numer. Math.
+ * 18. D. E. Knuth, 1998, The Art of Computer Programming, vol. 2, §4.2.2. M. Joldes, J.-M. Muller, V. Popescu, 2017,
+ * Tight and rigorous error bounds for basic building blocks of double-word arithmetic, ACM Trans. Math. Softw. 44(2).
+ */
+record DoubleDouble(double hi, double lo) {
+    static final DoubleDouble ZERO = of(0);
+
+    /** {@code a + b − sum}, exactly, for {@code sum = a + b} as rounded; barring overflow (Knuth's 2Sum). */
+    static double sumError(double a, double b, double sum) {
+        double bRounded = sum - a;
+        return (a - (sum - bRounded)) + (b - bRounded);
+    }
+
+    /**
+     * {@code a·b − product}, exactly, for {@code product = a·b} as rounded; barring overflow, and underflow of the
+     * error.
+     */
+    static double productError(double a, double b, double product) {
+        return Math.fma(a, b, -product);
+    }
+
+    /**
+     * {@code leading + error} rounded; the leading word alone where the error word is NaN, since that word has
+     * overflowed.
+     */
+    static double rounded(double leading, double error) {
+        double sum = leading + error;
+        return Double.isNaN(sum) ? leading : sum;
+    }
+
+    static DoubleDouble of(double value) {
+        return new DoubleDouble(value, 0);
+    }
+
+    /** {@code a + b} exactly. */
+    static DoubleDouble sum(double a, double b) {
+        double sum = a + b;
+        return new DoubleDouble(sum, Double.isFinite(sum) ? sumError(a, b, sum) : 0);
+    }
+
+    /** {@code leading + error} exactly where {@code |leading| ≥ |error|} or leading is 0 (Dekker's Fast2Sum). */
+    private static DoubleDouble fastSum(double leading, double error) {
+        double sum = leading + error;
+        return Double.isFinite(sum) ? new DoubleDouble(sum, error - (sum - leading)) : of(leading);
+    }
+
+    DoubleDouble plus(DoubleDouble other) {
+        DoubleDouble high = sum(hi, other.hi);
+        DoubleDouble low = sum(lo, other.lo);
+        DoubleDouble carried = fastSum(high.hi, high.lo + low.hi);
+        return fastSum(carried.hi, carried.lo + low.lo);
+    }
+
+    DoubleDouble times(DoubleDouble other) {
+        double product = hi * other.hi;
+        return fastSum(product, productError(hi, other.hi, product) + Math.fma(hi, other.lo, lo * other.hi));
+    }
+
+    DoubleDouble dividedBy(double divisor) {
+        double quotient = hi / divisor;
+        double remainder = Math.fma(-quotient, divisor, hi); // exact, as the remainder of a rounded quotient is
+        return fastSum(quotient, (remainder + lo) / divisor);
+    }
+
+    /**
+     * {@code 1/√this} for a number of moderate size above 0: with {@code x = 1/√hi} in double,
+     * {@code x + x·(1 − this·x²)/2}.
+     *
+     * <p>x is within a relative 2.5u of the result, and the iteration leaves 3/2 of the square of that, 9.4u². The
+     * residual, at most 5u, is 1 − this·x² with an error of 5u² from the product and 5u² from the subtraction;
+     * halved, and multiplied by x with one more rounding (2.5u²), it adds 7.5u².
+     */
+    DoubleDouble inverseSqrt() {
+        double x = 1 / Math.sqrt(hi);
+        double xSquare = x * x;
+        DoubleDouble nearOne = times(new DoubleDouble(xSquare, productError(x, x, xSquare)));
+        double residual = (1 - nearOne.hi) - nearOne.lo;
+        return fastSum(x, 0.5 * x * residual);
+    }
+
+    /** Multiplied by 2^exponent, exactly barring overflow and underflow. */
+    DoubleDouble scaled(int exponent) {
+        return new DoubleDouble(Math.scalb(hi, exponent), Math.scalb(lo, exponent));
+    }
+
+    /** Rounded to a double. */
+    double value() {
+        return rounded(hi, lo);
+    }
+}

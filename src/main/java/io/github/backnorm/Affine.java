@@ -38,7 +38,7 @@ public final class Affine extends BuiltInLayer implements Layer {
      * @param inputs D, the number of columns of X, at least 0
      * @param outputs L, the number of columns of Y, at least 0
      * @param random where the weights are drawn from
-     * @throws IllegalArgumentException if a number is negative
+     * @throws IllegalArgumentException if a number is negative or there are too many weights for one array
      * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into
      *     Rectifiers: Surpassing Human-Level Performance on ImageNet Classification</a>
      */
@@ -97,7 +97,12 @@ public final class Affine extends BuiltInLayer implements Layer {
         return parameters;
     }
 
-    /** {@inheritDoc} Derivation: (1). */
+    /**
+     * {@inheritDoc} Derivation: (1).
+     *
+     * @param x X, N×D, N at least 0
+     * @return Y, N×L
+     */
     @Override
     public Matrix forward(Matrix x) {
         pass = null;
@@ -108,13 +113,24 @@ public final class Affine extends BuiltInLayer implements Layer {
         return y;
     }
 
+    /**
+     * {@inheritDoc}
+     *
+     * @param x X, N×D, N at least 0
+     * @return Y, N×L
+     */
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
         return x.times(weight.value()).plusRow(bias.value());
     }
 
-    /** {@inheritDoc} Derivation: (21), (22), (23). */
+    /**
+     * {@inheritDoc} Derivation: (21), (22), (23).
+     *
+     * @param dy dY, N×L
+     * @return dX, N×D
+     */
     @Override
     public Matrix backward(Matrix dy) {
         backwardParameters(dy);

@@ -190,6 +190,7 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      * {@inheritDoc} Moves the running statistics. Derivation: (2) to (5), (25).
      *
      * @param x h, N×L, N at least 2, all entries finite
+     * @return y, N×L
      * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN or
      *     infinite, or if a column's unbiased variance is beyond the range of double; the running statistics stay as they were
      */
@@ -210,7 +211,12 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
         return y;
     }
 
-    /** {@inheritDoc} Normalizes with the running statistics. Derivation: (26). */
+    /**
+     * {@inheritDoc} Normalizes with the running statistics. Derivation: (26).
+     *
+     * @param x h, N×L, N at least 0
+     * @return y, N×L
+     */
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
@@ -219,7 +225,12 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
                 Normalization.ofStatistics(running.mean.data(), running.variance.data(), epsilon), x, gamma.value());
     }
 
-    /** {@inheritDoc} Derivation: (16), (17), (18). */
+    /**
+     * {@inheritDoc} Derivation: (16), (17), (18).
+     *
+     * @param dy N×L
+     * @return dh, N×L
+     */
     @Override
     public Matrix backward(Matrix dy) {
         double[] dx = new double[requirePass(dy).x.data().length];

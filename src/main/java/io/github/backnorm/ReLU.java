@@ -24,7 +24,12 @@ public final class ReLU extends BuiltInLayer implements Layer {
     /** Makes the layer. */
     public ReLU() {}
 
-    /** {@inheritDoc} Derivation: (6). */
+    /**
+     * {@inheritDoc} Derivation: (6).
+     *
+     * @param x N×L
+     * @return N×L
+     */
     @Override
     public Matrix forward(Matrix x) {
         pass = null;
@@ -45,7 +50,12 @@ public final class ReLU extends BuiltInLayer implements Layer {
         return Matrix.wrap(x.rows(), x.columns(), y);
     }
 
-    /** {@inheritDoc} Derivation: (24). */
+    /**
+     * {@inheritDoc} Derivation: (24).
+     *
+     * @param dy N×L
+     * @return N×L
+     */
     @Override
     public Matrix backward(Matrix dy) {
         Matrix x = Checks.requirePass(pass, "ReLU").x;

@@ -247,6 +247,12 @@ final class BatchNormAccuracyTest {
         assertWithinBound(batch("dh = 0", 0, column, row(dy, 0.3 * dy, -dy), -1e250, 0.1));
     }
 
+    /** Nothing is left of dy, and γ·v·dy would be 1e920. */
+    @Test
+    void hostile_zeroTimesFactorBeyondDouble_withinBound() {
+        assertWithinBound(batch("dh = 0", 0, row(1e-320, -1e-320), row(1e300, 1e300), 1e300, 0));
+    }
+
     /** Squares overflow, the variance does not. */
     @Test
     void hostile_squaresOverflow_withinBound() {

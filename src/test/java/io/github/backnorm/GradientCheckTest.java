@@ -47,6 +47,39 @@ final class GradientCheckTest {
         };
     }
 
+    /** Another layer with something done to the dx and the gradients of its backward. */
+    private record Altered(Layer layer, UnaryOperator<Matrix> afterBackward) implements Layer {
+        @Override
+        public Matrix forward(Matrix x) {
+            return layer.forward(x);
+        }
+
+        @Override
+        public Matrix backward(Matrix dy) {
+            return afterBackward.apply(layer.backward(dy));
+        }
+
+        @Override
+        public Matrix infer(Matrix x) {
+            return layer.infer(x);
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return layer.parameters();
+        }
+
+        @Override
+        public Map<String, Matrix> state() {
+            return layer.state();
+        }
+
+        @Override
+        public void restore(Map<String, Matrix> state) {
+            layer.restore(state);
+        }
+    }
+
     private static Network network() {
         return new Network(
                 new Affine(Matrices.uniform(3, 4, SEED + 1), Matrices.uniform(1, 4, SEED + 2)),
@@ -77,30 +110,11 @@ final class GradientCheckTest {
     @Test
     void run_wrongParameterGradient_placeIsNamed() {
         Affine wrong = new Affine(Matrices.uniform(4, 2, SEED + 4), Matrices.uniform(1, 2, SEED + 5));
-        Layer layer = new Layer() {
-            @Override
-            public Matrix forward(Matrix x) {
-                return wrong.forward(x);
-            }
-
-            @Override
-            public Matrix backward(Matrix dy) {
-                Matrix dx = wrong.backward(dy);
-                Matrix db = wrong.bias().gradient();
-                wrong.bias().setGradient(db.plus(Matrix.ofRow(0, db.get(0, 1))));
-                return dx;
-            }
-
-            @Override
-            public Matrix infer(Matrix x) {
-                return wrong.infer(x);
-            }
-
-            @Override
-            public List<Parameter> parameters() {
-                return wrong.parameters();
-            }
-        };
+        Layer layer = new Altered(wrong, dx -> {
+            Matrix db = wrong.bias().gradient();
+            wrong.bias().setGradient(db.plus(Matrix.ofRow(0, db.get(0, 1))));
+            return dx;
+        });
         Network network = new Network(new Affine(3, 4, new Random(SEED)), new Network(layer));
         GradientCheck check = GradientCheck.run(network, X, GradientCheckTest::loss, LOSS_GRADIENT);
         assertThat(check.worstPlace()).as("seed %d", SEED).isEqualTo("1.0.bias[0,1]");
@@ -156,23 +170,7 @@ final class GradientCheckTest {
         assertThat(check.skipped()).isZero();
         assertThat(check.worstError()).isBetween(0.99, 1.01);
 
-        BatchNorm narrow = new BatchNorm(2);
-        Layer wrong = new Layer() {
-            @Override
-            public Matrix forward(Matrix x) {
-                return narrow.forward(x);
-            }
-
-            @Override
-            public Matrix backward(Matrix dy) {
-                return narrow.backward(dy).times(1.001);
-            }
-
-            @Override
-            public Matrix infer(Matrix x) {
-                return narrow.infer(x);
-            }
-        };
+        Layer wrong = new Altered(new BatchNorm(2), dx -> dx.times(1.001));
         Matrix tiny = Matrices.uniform(4, 2, SEED).times(1e-7);
         GradientCheck off = GradientCheck.run(wrong, tiny, GradientCheckTest::loss, LOSS_GRADIENT);
         assertThat(off.skipped()).isZero();
@@ -183,40 +181,11 @@ final class GradientCheckTest {
     @Test
     void run_parametersOfOneName_allChecked() {
         Network inner = new Network(new Affine(3, 3, new Random(SEED)), new Affine(3, 2, new Random(SEED + 1)));
-        Layer composite = new Layer() {
-            @Override
-            public Matrix forward(Matrix x) {
-                return inner.forward(x);
-            }
-
-            @Override
-            public Matrix backward(Matrix dy) {
-                Matrix dx = inner.backward(dy);
-                Parameter first = inner.parameters().get(0);
-                first.setGradient(first.gradient().times(-3));
-                return dx;
-            }
-
-            @Override
-            public Matrix infer(Matrix x) {
-                return inner.infer(x);
-            }
-
-            @Override
-            public List<Parameter> parameters() {
-                return inner.parameters();
-            }
-
-            @Override
-            public Map<String, Matrix> state() {
-                return inner.state();
-            }
-
-            @Override
-            public void restore(Map<String, Matrix> state) {
-                inner.restore(state);
-            }
-        };
+        Parameter first = inner.parameters().get(0);
+        Layer composite = new Altered(inner, dx -> {
+            first.setGradient(first.gradient().times(-3));
+            return dx;
+        });
         GradientCheck check = GradientCheck.run(composite, X, GradientCheckTest::loss, LOSS_GRADIENT);
         assertThat(check.entries()).isEqualTo(5 * 3 + 3 * 3 + 3 + 3 * 2 + 2);
         assertThat(check.worstError()).isGreaterThan(1);

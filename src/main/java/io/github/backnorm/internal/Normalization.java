@@ -156,9 +156,9 @@ public final class Normalization {
 
     /** {@code v = 2^power/√sum}, and 0 where the sum is 0. */
     private void setInverseStd(int j, DoubleDouble sum, int power) {
-        boolean zero = sum.hi() == 0;
-        int half = zero ? 0 : Math.getExponent(sum.hi()) >> 1;
-        inverseStd[j] = zero ? DoubleDouble.ZERO : sum.scaled(-2 * half).inverseSqrt();
+        int half = Math.getExponent(sum.hi()) >> 1;
+        inverseStd[j] =
+                sum.hi() == 0 ? DoubleDouble.ZERO : sum.scaled(-2 * half).inverseSqrt();
         inverseStdExponent[j] = power - half;
     }
 

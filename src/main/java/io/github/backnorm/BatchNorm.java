@@ -191,8 +191,9 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      *
      * @param x h, N×L, N at least 2, all entries finite
      * @return y, N×L
-     * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN or
-     *     infinite, or if a column's unbiased variance is beyond the range of double; the running statistics stay as they were
+     * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN
+     *     or infinite, or if a column's unbiased variance is beyond the range of double; the running statistics stay
+     *     as they were
      */
     @Override
     public Matrix forward(Matrix x) {

@@ -89,8 +89,8 @@ final class Checks {
     }
 
     /**
-     * A copy of the state, which its owner may go on changing; refused with all that is wrong with it if it has not the names and
-     * shapes of the expected one.
+     * A copy of the state, which its owner may go on changing; refused with all that is wrong with it if it has not
+     * the names and shapes of the expected one.
      */
     static Map<String, Matrix> requireState(Map<String, Matrix> given, Map<String, Matrix> expected, String where) {
         Map<String, Matrix> state = new LinkedHashMap<>(requireNonNull(given, where, "state"));

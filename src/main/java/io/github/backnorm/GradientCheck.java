@@ -22,7 +22,7 @@ import java.util.function.UnaryOperator;
  * right, and the entry as skipped.
  *
  * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if
- * that is more: what is less than that is lost in rounding. Right gradients have errors below about 1e-6, wrong ones
+ * that is more: what is less than that is lost in rounding. Right gradients have errors below about 1e-5, wrong ones
  * of the order of 1. A loss of a size comparable with its gradients makes the check sharpest.
  *
  * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is

@@ -32,7 +32,9 @@ public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
     private Pass pass;
 
-    /** What backward needs: the layers' own passes (null for a user's layer), and the shapes of their inputs and of y. */
+    /**
+     * What backward needs: the layers' own passes (null for a user's layer), and the shapes of their inputs and of y.
+     */
     private record Pass(List<Object> ofLayers, int rows, List<Integer> columns) {}
 
     /**

@@ -13,9 +13,9 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Prints the table of docs/numerics.md: the largest errors of y and of dh, in ulp, over the columns of {@link HardColumns},
- * of Backnorm and of the usual ways to compute a batch norm in double precision. Results that cancel so far that Backnorm
- * does not promise 2 ulp are left out.
+ * Prints the table of docs/numerics.md: the largest errors of y and of dh, in ulp, over the columns of {@link
+ * HardColumns}, of Backnorm and of the usual ways to compute a batch norm in double precision. Results that cancel so
+ * far that Backnorm does not promise 2 ulp are left out.
  *
  * <p>Argument: the Python to run PyTorch with; without it the table lacks PyTorch's column.
  */

@@ -21,8 +21,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /**
- * Batch norm against exact arithmetic, through the public API: the bound of docs/numerics.md,
- * {@code |computed − z| ≤ 1 ulp(z) + N²·2⁻⁹⁶·S(z)}, for every output of every column; and the errors in ulp, group by group.
+ * Batch norm against exact arithmetic, through the public API: the bound of docs/numerics.md, {@code |computed − z| ≤
+ * 1 ulp(z) + N²·2⁻⁹⁶·S(z)}, for every output of every column; and the errors in ulp, group by group.
  */
 final class BatchNormAccuracyTest {
     private static final long SEED = 20261123;
@@ -31,8 +31,8 @@ final class BatchNormAccuracyTest {
     private static final double SECOND_TERM = 0x1p-96;
 
     /**
-     * Errors count in ulp where |z| ≥ N²·2⁻⁴³·S: there ulp(z) ≥ 2⁻⁵³·|z| is at least the bound's second term, and the promise is 2
-     * ulp. Below, where digits of the terms cancel, only the bound judges.
+     * Errors count in ulp where |z| ≥ N²·2⁻⁴³·S: there ulp(z) ≥ 2⁻⁵³·|z| is at least the bound's second term, and the
+     * promise is 2 ulp. Below, where digits of the terms cancel, only the bound judges.
      */
     private static final double COUNTED = 0x1p-43;
 
@@ -65,8 +65,9 @@ final class BatchNormAccuracyTest {
     /**
      * Limits of the maximum and the RMS error in ulp, of y, of dh, and of each of the other outputs.
      *
-     * <p>One rounding of results of any digits gives at most 0.5 and 1/√12 = 0.289. A group has less where results are often exact, as
-     * constant columns' are, and a larger RMS where they often lie halfway between two doubles, as sums of few entries do.
+     * <p>One rounding of results of any digits gives at most 0.5 and 1/√12 = 0.289. A group has less where results
+     * are often exact, as constant columns' are, and a larger RMS where they often lie halfway between two doubles,
+     * as sums of few entries do.
      */
     @SuppressWarnings("ImmutableEnumChecker") // nothing changes the arrays
     private enum Row {
@@ -325,7 +326,9 @@ final class BatchNormAccuracyTest {
         assertInferenceWithinBound(0, mean, variance, gamma, h, 0.7 * h, Math.nextUp(h));
     }
 
-    /** h − μ overflows or nearly does, y does not; the variance is subnormal, of the size of ε, or beyond 1/ulp of it. */
+    /**
+     * h − μ overflows or nearly does, y does not; the variance is subnormal, of the size of ε, or beyond 1/ulp of it.
+     */
     @ParameterizedTest
     @CsvSource({
         "1.5e308, -1.5e308, 1e300, 1e-5",
@@ -416,8 +419,8 @@ final class BatchNormAccuracyTest {
     }
 
     /**
-     * Powers of two change exponents only, of columns that are scaled for the computation and of those that are not: h by 2^p, dy by
-     * 2^q, γ and β by 2^r.
+     * Powers of two change exponents only, of columns that are scaled for the computation and of those that are not:
+     * h by 2^p, dy by 2^q, γ and β by 2^r.
      */
     @ParameterizedTest
     @CsvSource({
@@ -553,7 +556,9 @@ final class BatchNormAccuracyTest {
 
     // NaN and infinite gradients
 
-    /** What is not finite is so where the formula in plain arithmetic is, with the same sign, and in its column alone. */
+    /**
+     * What is not finite is so where the formula in plain arithmetic is, with the same sign, and in its column alone.
+     */
     @ParameterizedTest
     @ValueSource(doubles = {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY})
     void backward_nonFiniteDy_asInPlainArithmetic(double value) {

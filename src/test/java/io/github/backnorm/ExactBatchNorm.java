@@ -4,16 +4,16 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 
 /**
- * Batch normalization of one column in decimal arithmetic: the definitions (2) to (5), the gradients (16), (17) and (18), and
- * (25), (26) of docs/derivation.md, applied to the given doubles.
+ * Batch normalization of one column in decimal arithmetic: the definitions (2) to (5), the gradients (16), (17) and
+ * (18), and (25), (26) of docs/derivation.md, applied to the given doubles.
  *
- * <p>Sums of doubles, and with them N·(h − μ), are exact; whatever follows is rounded to {@link #PRECISION}. Nothing here knows how
- * the library computes.
+ * <p>Sums of doubles, and with them N·(h − μ), are exact; whatever follows is rounded to {@link #PRECISION}. Nothing
+ * here knows how the library computes.
  */
 final class ExactBatchNorm {
     /**
-     * 80 digits. An error of some 10⁻⁸⁰ of what is added up to form a result, S, is nothing beside the bound that is tested,
-     * N²·2⁻⁹⁶·S ≥ 10⁻²⁹·S.
+     * 80 digits. An error of some 10⁻⁸⁰ of what is added up to form a result, S, is nothing beside the bound that is
+     * tested, N²·2⁻⁹⁶·S ≥ 10⁻²⁹·S.
      */
     static final MathContext PRECISION = new MathContext(80);
 
@@ -135,8 +135,8 @@ final class ExactBatchNorm {
     }
 
     /**
-     * A real number z, the two words of which are exact to a relative 10⁻³¹, infinite if z is beyond the range of double;
-     * and the size S of what is added up to form it, at most the largest double.
+     * A real number z, the two words of which are exact to a relative 10⁻³¹, infinite if z is beyond the range of
+     * double; and the size S of what is added up to form it, at most the largest double.
      */
     record Value(double hi, double lo, double size) {
         /** Sizes are good to 15 digits. */

@@ -7,8 +7,8 @@ import java.util.Random;
 import java.util.function.Consumer;
 
 /**
- * Groups of columns that batch norm in plain doubles loses digits on; the first eight are the usual suspects, the others go for one
- * weakness each. A group gives the same columns whenever it is asked.
+ * Groups of columns that batch norm in plain doubles loses digits on; the first eight are the usual suspects, the
+ * others go for one weakness each. A group gives the same columns whenever it is asked.
  */
 @SuppressWarnings("ImmutableEnumChecker") // nothing changes the arrays, and the functions have no state
 enum HardColumns {

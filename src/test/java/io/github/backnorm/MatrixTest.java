@@ -501,7 +501,9 @@ final class MatrixTest {
         }
     }
 
-    /** A null is a NullPointerException, an index an IndexOutOfBoundsException, all else an IllegalArgumentException. */
+    /**
+     * A null is a NullPointerException, an index an IndexOutOfBoundsException, all else an IllegalArgumentException.
+     */
     private static Arguments refused(String method, String fault, ThrowingCallable call) {
         Class<?> type = fault.contains("is null")
                 ? NullPointerException.class

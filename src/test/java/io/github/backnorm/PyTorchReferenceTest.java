@@ -16,9 +16,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * The layers against PyTorch in float64; {@code generate.py} beside the data made it.
  *
- * <p>The tolerance is PyTorch's own rounding error, entry by entry: its formulas are evaluated here once more, on numbers
- * that carry a bound on their distance from the exact result ({@link Rounded}). PyTorch's value lies within that bound of
- * the exact one and the library's is granted the same, so the two differ by at most {@value #BOTH} bounds.
+ * <p>The tolerance is PyTorch's own rounding error, entry by entry: its formulas are evaluated here once more, on
+ * numbers that carry a bound on their distance from the exact result ({@link Rounded}). PyTorch's value lies within
+ * that bound of the exact one and the library's is granted the same, so the two differ by at most {@value #BOTH}
+ * bounds.
  */
 final class PyTorchReferenceTest {
     private static final double U = 0x1p-53; // half the distance from 1 to the next double
@@ -141,8 +142,8 @@ final class PyTorchReferenceTest {
 
     /**
      * A computed number and a bound on its distance from the exact one: running error analysis (N. J. Higham, 2002,
-     * Accuracy and Stability of Numerical Algorithms, §3.3), to first order in u. An operation passes its operands' bounds
-     * on and adds its own rounding, at most u·|result|.
+     * Accuracy and Stability of Numerical Algorithms, §3.3), to first order in u. An operation passes its operands'
+     * bounds on and adds its own rounding, at most u·|result|.
      */
     private record Rounded(double value, double bound) {
         static Rounded exact(double value) {
@@ -177,9 +178,9 @@ final class PyTorchReferenceTest {
         }
 
         /**
-         * Adds n numbers in no particular order, for PyTorch's depends on vector lanes and blocks: n−1 additions cost at
-         * most {@code (n−1)·u·Σ|aᵢ|} in any order (Higham 2002, §4.2). With the products' own roundings, an inner product
-         * of length k gets the usual {@code k·u·Σ|aᵢ|·|bᵢ|} (§3.1).
+         * Adds n numbers in no particular order, for PyTorch's depends on vector lanes and blocks: n−1 additions cost
+         * at most {@code (n−1)·u·Σ|aᵢ|} in any order (Higham 2002, §4.2). With the products' own roundings, an inner
+         * product of length k gets the usual {@code k·u·Σ|aᵢ|·|bᵢ|} (§3.1).
          */
         static Rounded sum(int n, IntFunction<Rounded> terms) {
             double sum = 0;
@@ -326,7 +327,9 @@ final class PyTorchReferenceTest {
             return x[i][j].minus(mean[0][j]);
         }
 
-        /** The mean counts as exact here: to first order its error does not move the sum, for {@code Σ(x − mean) = 0}. */
+        /**
+         * The mean counts as exact here: to first order its error does not move the sum, for {@code Σ(x − mean) = 0}.
+         */
         private Rounded squaredDeviation(int i, int j) {
             Rounded deviation = x[i][j].minus(Rounded.exact(mean[0][j].value));
             return deviation.times(deviation);

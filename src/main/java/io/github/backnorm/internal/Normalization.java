@@ -300,7 +300,10 @@ public final class Normalization {
             }
         }
 
-        /** Multiplies a row of two-word numbers by the factors without their powers of two; the leading word is rounded. */
+        /**
+         * Multiplies a row of two-word numbers by the factors without their powers of two; the leading word is
+         * rounded.
+         */
         void multiply(double[] value, double[] valueLow) {
             for (int j = 0; j < columns; j++) {
                 double product = hi[j] * value[j];

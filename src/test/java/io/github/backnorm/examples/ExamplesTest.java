@@ -35,8 +35,8 @@ final class ExamplesTest {
         assertThat(digits(2, plot)).isZero();
 
         assertThat(out.toString(StandardCharsets.UTF_8)).isEqualTo(first);
-        String epoch =
-                " with batch norm: loss \\d\\.\\d{4}, accuracy +\\d+\\.\\d %  without: loss \\d\\.\\d{4}, accuracy +\\d+\\.\\d %";
+        String figures = "loss \\d\\.\\d{4}, accuracy +\\d+\\.\\d %";
+        String epoch = " with batch norm: " + figures + "  without: " + figures;
         assertThat(first.lines())
                 .hasSize(4)
                 .anySatisfy(line ->

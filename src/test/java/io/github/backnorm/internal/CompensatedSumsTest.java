@@ -105,7 +105,10 @@ final class CompensatedSumsTest {
         assertThat(sumOf(terms).value(0)).as(Arrays.toString(terms)).isEqualTo(expected);
     }
 
-    /** The decimal numbers are doubles that do not quite cancel; the third term is below what two words hold of the first. */
+    /**
+     * The decimal numbers are doubles that do not quite cancel; the third term is below what two words hold of the
+     * first.
+     */
     @Test
     void value_hostileSum_withinBound() {
         double[] terms = {1, 1e-17, 1e-34, -1, -1e-17};

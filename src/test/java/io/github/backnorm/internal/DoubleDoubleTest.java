@@ -14,7 +14,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The error-free transformations against exact arithmetic, the operations against the bounds that the class promises. */
+/**
+ * The error-free transformations against exact arithmetic, the operations against the bounds that the class promises.
+ */
 final class DoubleDoubleTest {
     private static final long SEED = 20261123;
     private static final int CASES = 20_000;

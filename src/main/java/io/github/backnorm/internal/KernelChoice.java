@@ -1,0 +1,123 @@
+package io.github.backnorm.internal;
+
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.Optional;
+
+/**
+ * The choice between {@link ScalarKernels} and the SIMD ones, by a ladder that falls back to scalar.
+ *
+ * <p>The system property {@code backnorm.kernels} is {@code auto} (the default), {@code scalar} or {@code vector}. The
+ * SIMD kernels need the module jdk.incubator.vector, which is there only if the JVM was started with {@code
+ * --add-modules jdk.incubator.vector}; HotSpot with its C2 compiler, since in the interpreter, under C1 and under
+ * compilers that come through JVMCI each vector is an object; and at least two lanes.
+ *
+ * <p>Their class is loaded by its name, behind that check: no other class knows the module, so the library runs without
+ * it, and the library's own module need not require it.
+ */
+final class KernelChoice {
+    private static final String PROPERTY = "backnorm.kernels";
+    private static final String MODULE = "jdk.incubator.vector";
+
+    private final Kernels kernels; // null if those that were asked for cannot be had
+    private final String reason;
+
+    private KernelChoice(Kernels kernels, String reason) {
+        this.kernels = kernels;
+        this.reason = reason;
+    }
+
+    /** The choice that the system property asks for, told to the log. */
+    static KernelChoice make() {
+        Logger logger = System.getLogger("io.github.backnorm");
+        KernelChoice choice = of(System.getProperty(PROPERTY, "auto"));
+        logger.log(Level.DEBUG, () -> "Backnorm: " + choice);
+        if (vmOption("UseFMA").equals("false")) {
+            logger.log(
+                    Level.WARNING,
+                    "Backnorm: this JVM has no hardware for fused multiply-adds; results are the same, but everything is"
+                            + " about a hundred times slower");
+        }
+        return choice;
+    }
+
+    static KernelChoice of(String wanted) {
+        if (wanted.equals("scalar")) {
+            return new KernelChoice(new ScalarKernels(), PROPERTY + " is scalar");
+        }
+        if (!wanted.equals("auto") && !wanted.equals("vector")) {
+            return new KernelChoice(null, PROPERTY + " is " + wanted + ", expected auto, scalar or vector");
+        }
+        KernelChoice vector = vector();
+        if (vector.kernels == null) {
+            return wanted.equals("auto")
+                    ? new KernelChoice(new ScalarKernels(), vector.reason)
+                    : new KernelChoice(null, PROPERTY + " is vector, which cannot be had: " + vector.reason);
+        }
+        return vector;
+    }
+
+    /** The kernels; an IllegalStateException if those that were asked for cannot be had. */
+    Kernels kernels() {
+        if (kernels == null) {
+            throw new IllegalStateException(reason);
+        }
+        return kernels;
+    }
+
+    private static KernelChoice vector() {
+        ModuleLayer own = KernelChoice.class.getModule().getLayer();
+        Optional<Module> module = (own == null ? ModuleLayer.boot() : own).findModule(MODULE);
+        if (module.isEmpty()) {
+            return new KernelChoice(null, "Java runs without --add-modules " + MODULE);
+        }
+        String obstacle = obstacle(
+                System.getProperty("java.vm.name"), System.getProperty("java.vm.info"), vmOption("UseJVMCICompiler"));
+        if (!obstacle.isEmpty()) {
+            return new KernelChoice(null, obstacle);
+        }
+        KernelChoice.class.getModule().addReads(module.get());
+        try {
+            Kernels vector = Class.forName("io.github.backnorm.internal.VectorKernels")
+                    .asSubclass(Kernels.class)
+                    .getDeclaredConstructor()
+                    .newInstance();
+            return vector.lanes() < 2
+                    ? new KernelChoice(null, "this machine has no SIMD lanes for doubles")
+                    : new KernelChoice(vector, MODULE + " is there");
+        } catch (ReflectiveOperationException | LinkageError unusable) {
+            return new KernelChoice(null, "this version of " + MODULE + " is not usable: " + unusable);
+        }
+    }
+
+    /** What about the JVM keeps SIMD kernels from being fast; empty if nothing does. */
+    static String obstacle(String vmName, String vmInfo, String jvmciCompiler) {
+        if (!vmName.contains("HotSpot") && !vmName.contains("OpenJDK")) {
+            return "the JVM is " + vmName + ", not HotSpot";
+        }
+        if (vmInfo.contains("interpreted") || vmInfo.contains("emulated-client")) {
+            return "the JVM runs without its C2 compiler (" + vmInfo + ")";
+        }
+        return jvmciCompiler.equals("true") ? "the JVM's compiler is not C2 (UseJVMCICompiler)" : "";
+    }
+
+    /** An option of HotSpot, empty if it has none of that name or cannot be asked: the management modules are optional. */
+    private static String vmOption(String name) {
+        try {
+            Class<?> bean = Class.forName("com.sun.management.HotSpotDiagnosticMXBean");
+            Object diagnostic = Class.forName("java.lang.management.ManagementFactory")
+                    .getMethod("getPlatformMXBean", Class.class)
+                    .invoke(null, bean);
+            Object option = bean.getMethod("getVMOption", String.class).invoke(diagnostic, name);
+            return (String) option.getClass().getMethod("getValue").invoke(option);
+        } catch (ReflectiveOperationException | RuntimeException unknown) {
+            return "";
+        }
+    }
+
+    /** {@return "vector kernels, 8 lanes" or "scalar kernels", and why} */
+    @Override
+    public String toString() {
+        return (kernels == null ? "no kernels" : kernels) + " (" + reason + ")";
+    }
+}

@@ -108,7 +108,7 @@ public final class Affine extends BuiltInLayer implements Layer {
         pass = null;
         outputColumns(x, "forward");
         Matrix w = weight.value();
-        Matrix y = x.times(w).plusRow(bias.value());
+        Matrix y = x.timesPlusRow(w, bias.value());
         pass = new Pass(x, w);
         return y;
     }
@@ -122,7 +122,7 @@ public final class Affine extends BuiltInLayer implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
-        return x.times(weight.value()).plusRow(bias.value());
+        return x.timesPlusRow(weight.value(), bias.value());
     }
 
     /**

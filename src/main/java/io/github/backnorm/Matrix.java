@@ -220,6 +220,13 @@ public final class Matrix {
         return wrap(rows, right.columns, product);
     }
 
+    /** {@code this·right} with a row added to each row of the product; the shapes fit. */
+    Matrix timesPlusRow(Matrix right, Matrix row) {
+        double[] sum = new double[Checks.requireSize(rows, right.columns, "Matrix.timesPlusRow")];
+        Products.gemm(rows, right.columns, columns, data, right.data, row.data, sum);
+        return wrap(rows, right.columns, sum);
+    }
+
     /** {@code thisᵀ·right}; the numbers of rows are equal. */
     Matrix transposeTimes(Matrix right) {
         double[] product = new double[Checks.requireSize(columns, right.columns, "Matrix.transposeTimes")];

@@ -18,4 +18,38 @@ abstract class Kernels {
 
     /** Doubles in a SIMD register; 1 for scalar kernels. */
     abstract int lanes();
+
+    // Products
+
+    /**
+     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null. C may have any
+     * content before.
+     *
+     * @param aTransposed whether A is given as k×m
+     * @param bTransposed whether B is given as n×k
+     */
+    abstract void gemm(
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] bias,
+            double[] c);
+
+    /** {@code c[co + j] += row[from + j]} for n entries. */
+    static void add(int n, double[] row, int from, double[] c, int co) {
+        for (int j = 0; j < n; j++) {
+            c[co + j] += row[from + j];
+        }
+    }
+
+    /** {@code c[j] = fma(factor, b[from + j], c[j])} for n entries. */
+    static void addScaled(int n, double factor, double[] b, int from, double[] c) {
+        for (int j = 0; j < n; j++) {
+            c[j] = Math.fma(factor, b[from + j], c[j]);
+        }
+    }
 }

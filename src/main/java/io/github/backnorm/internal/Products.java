@@ -7,32 +7,53 @@ import java.util.Arrays;
  *
  * <p>Every entry of C is one chain {@code acc = fma(a, b, acc)} that starts at +0.0 and runs over the inner index in
  * increasing order, whatever the shape; no term is skipped. So an entry depends on nothing but its row of A and its
- * column of B, and any other kernel that keeps the chain gives the same bits.
+ * column of B, and the kernels, which differ in the order of the entries and in nothing else, give the same bits.
  *
  * <p>Error of an entry: {@code γₖ·(|A|·|B|)}, {@code γₖ = k·u/(1 − k·u)}, {@code u = 2⁻⁵³} (N. J. Higham, 2002,
  * <i>Accuracy and Stability of Numerical Algorithms</i>, 2nd ed., §3.5).
- *
- * <p>The loops update a row of C by rows of B: the innermost one runs over contiguous entries of both, its iterations
- * are independent, and the compiler turns it into SIMD code without any reordering of a sum.
  */
 public final class Products {
     private Products() {}
 
     /** {@code C = A·B} with A m×k, B k×n. */
     public static void gemm(int m, int n, int k, double[] a, double[] b, double[] c) {
-        gemm(m, n, k, a, k, 1, b, c);
+        gemm(m, n, k, a, b, null, c);
+    }
+
+    /** {@code C = A·B}, with a row added to each row of the product, which is one addition after the chain. */
+    public static void gemm(int m, int n, int k, double[] a, double[] b, double[] row, double[] c) {
+        gemm(Kernels.chosen(), m, n, k, a, false, b, false, row, c);
     }
 
     /** {@code C = Aᵀ·B} with A k×m, B k×n. */
     public static void gemmTN(int m, int n, int k, double[] a, double[] b, double[] c) {
-        gemm(m, n, k, a, 1, m, b, c);
+        gemm(Kernels.chosen(), m, n, k, a, true, b, false, null, c);
     }
 
-    /** {@code C = A·Bᵀ} with A m×k, B n×k; B is transposed first, for the sums must not run along the SIMD lanes. */
+    /** {@code C = A·Bᵀ} with A m×k, B n×k. */
     public static void gemmNT(int m, int n, int k, double[] a, double[] b, double[] c) {
-        double[] bTransposed = new double[b.length];
-        transpose(n, k, b, bTransposed);
-        gemm(m, n, k, a, k, 1, bTransposed, c);
+        gemm(Kernels.chosen(), m, n, k, a, false, b, true, null, c);
+    }
+
+    static void gemm(
+            Kernels kernels,
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] row,
+            double[] c) {
+        if (k > 0) {
+            kernels.gemm(m, n, k, a, aTransposed, b, bTransposed, row, c);
+            return;
+        }
+        Arrays.fill(c, 0, m * n, 0.0);
+        for (int i = 0; i < m && row != null; i++) {
+            Kernels.add(n, row, 0, c, i * n);
+        }
     }
 
     /** {@code B (n×m) = Aᵀ} with A m×n. */
@@ -42,22 +63,6 @@ public final class Products {
             for (int j = 0; j < n; j++) {
                 b[j * m + i] = a[row + j];
             }
-        }
-    }
-
-    /** The entry (i, p) of op(A) is {@code a[i·rowStride + p·columnStride]}. */
-    private static void gemm(int m, int n, int k, double[] a, int rowStride, int columnStride, double[] b, double[] c) {
-        Arrays.fill(c, 0, m * n, 0.0);
-        for (int i = 0; i < m; i++) {
-            for (int p = 0; p < k; p++) {
-                addScaledRow(n, a[i * rowStride + p * columnStride], b, p * n, c, i * n);
-            }
-        }
-    }
-
-    private static void addScaledRow(int n, double factor, double[] b, int bRow, double[] c, int cRow) {
-        for (int j = 0; j < n; j++) {
-            c[cRow + j] = Math.fma(factor, b[bRow + j], c[cRow + j]);
         }
     }
 }

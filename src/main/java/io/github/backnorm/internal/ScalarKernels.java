@@ -8,6 +8,20 @@ final class ScalarKernels extends Kernels {
     }
 
     @Override
+    void gemm(
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] bias,
+            double[] c) {
+        ScalarProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, c);
+    }
+
+    @Override
     public String toString() {
         return "scalar kernels";
     }

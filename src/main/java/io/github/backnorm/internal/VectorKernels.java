@@ -1,24 +1,288 @@
 package io.github.backnorm.internal;
 
+import java.util.Arrays;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
  * Kernels in SIMD vectors of the width that the machine prefers.
  *
- * <p>The species is a static final constant, vectors are local variables, and methods are small: otherwise C2 keeps
- * vectors as objects, a hundred times slower.
+ * <p>The species is a static final constant, vectors are local variables of small static methods: otherwise C2 keeps
+ * vectors as objects, a hundred times slower. No load or store is masked, for on JDK 17 masked stores are that slow too:
+ * edges are padded, or left to scalar code.
  */
 final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
+    static final int LANES = SPECIES.length();
+
+    /** Rows of a tile. */
+    static final int STRIP = 6;
+
+    /**
+     * Columns of a tile. With four vectors there are 24 chains, which take 24 of the 32 registers of AVX-512 or NEON;
+     * AVX2, the one with four lanes, has 16 registers.
+     */
+    static final int PANEL = (LANES == 4 ? 2 : 4) * LANES;
+
+    /** Up to this number of rows, B is not packed: it would cost more than it saves. */
+    private static final int FEW_ROWS = 6;
 
     @Override
     int lanes() {
-        return SPECIES.length();
+        return LANES;
+    }
+
+    @Override
+    void gemm(
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] bias,
+            double[] c) {
+        if (m <= FEW_ROWS && !aTransposed && !bTransposed) {
+            rows(m, n, k, a, b, bias, c);
+        } else {
+            VectorProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, c);
+        }
+    }
+
+    private static void rows(int m, int n, int k, double[] a, double[] b, double[] bias, double[] c) {
+        for (int i = 0; i < m; i++) {
+            Arrays.fill(c, i * n, (i + 1) * n, 0.0);
+            int p = 0;
+            for (; p + 3 < k; p += 4) {
+                int x = i * k + p;
+                addScaledRows(n, a[x], a[x + 1], a[x + 2], a[x + 3], b, p * n, c, i * n);
+            }
+            for (; p < k; p++) {
+                addScaledRow(n, a[i * k + p], b, p * n, c, i * n);
+            }
+            if (bias != null) {
+                add(n, bias, 0, c, i * n);
+            }
+        }
+    }
+
+    /** {@code c[j] = fma(x3, b[3,j], fma(x2, b[2,j], fma(x1, b[1,j], fma(x0, b[0,j], c[j]))))} for four rows of B. */
+    private static void addScaledRows(
+            int n, double x0, double x1, double x2, double x3, double[] b, int bo, double[] c, int co) {
+        DoubleVector v0 = DoubleVector.broadcast(SPECIES, x0);
+        DoubleVector v1 = DoubleVector.broadcast(SPECIES, x1);
+        DoubleVector v2 = DoubleVector.broadcast(SPECIES, x2);
+        DoubleVector v3 = DoubleVector.broadcast(SPECIES, x3);
+        int vectorized = SPECIES.loopBound(n);
+        for (int j = 0; j < vectorized; j += LANES) {
+            DoubleVector sum = DoubleVector.fromArray(SPECIES, c, co + j);
+            sum = v0.fma(DoubleVector.fromArray(SPECIES, b, bo + j), sum);
+            sum = v1.fma(DoubleVector.fromArray(SPECIES, b, bo + n + j), sum);
+            sum = v2.fma(DoubleVector.fromArray(SPECIES, b, bo + 2 * n + j), sum);
+            sum = v3.fma(DoubleVector.fromArray(SPECIES, b, bo + 3 * n + j), sum);
+            sum.intoArray(c, co + j);
+        }
+        for (int j = vectorized; j < n; j++) {
+            double sum = Math.fma(x0, b[bo + j], c[co + j]);
+            sum = Math.fma(x1, b[bo + n + j], sum);
+            sum = Math.fma(x2, b[bo + 2 * n + j], sum);
+            c[co + j] = Math.fma(x3, b[bo + 3 * n + j], sum);
+        }
+    }
+
+    private static void addScaledRow(int n, double x, double[] b, int bo, double[] c, int co) {
+        DoubleVector v = DoubleVector.broadcast(SPECIES, x);
+        int vectorized = SPECIES.loopBound(n);
+        for (int j = 0; j < vectorized; j += LANES) {
+            v.fma(DoubleVector.fromArray(SPECIES, b, bo + j), DoubleVector.fromArray(SPECIES, c, co + j))
+                    .intoArray(c, co + j);
+        }
+        for (int j = vectorized; j < n; j++) {
+            c[co + j] = Math.fma(x, b[bo + j], c[co + j]);
+        }
+    }
+
+    static void tile(
+            int vectors, int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+        switch (vectors) {
+            case 1 -> tile6x1(k, ab, ao, bo, s, so, lds, c, co, ldc);
+            case 2 -> tile6x2(k, ab, ao, bo, s, so, lds, c, co, ldc);
+            default -> tile6x4(k, ab, ao, bo, s, so, lds, c, co, ldc);
+        }
+    }
+
+    private static void tile6x4(
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+        DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
+        DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
+        DoubleVector c02 = DoubleVector.fromArray(SPECIES, s, so + 2 * LANES);
+        DoubleVector c03 = DoubleVector.fromArray(SPECIES, s, so + 3 * LANES);
+        DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
+        DoubleVector c11 = DoubleVector.fromArray(SPECIES, s, so + lds + LANES);
+        DoubleVector c12 = DoubleVector.fromArray(SPECIES, s, so + lds + 2 * LANES);
+        DoubleVector c13 = DoubleVector.fromArray(SPECIES, s, so + lds + 3 * LANES);
+        DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
+        DoubleVector c21 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds + LANES);
+        DoubleVector c22 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds + 2 * LANES);
+        DoubleVector c23 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds + 3 * LANES);
+        DoubleVector c30 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds);
+        DoubleVector c31 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds + LANES);
+        DoubleVector c32 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds + 2 * LANES);
+        DoubleVector c33 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds + 3 * LANES);
+        DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
+        DoubleVector c41 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + LANES);
+        DoubleVector c42 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + 2 * LANES);
+        DoubleVector c43 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + 3 * LANES);
+        DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
+        DoubleVector c51 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + LANES);
+        DoubleVector c52 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 2 * LANES);
+        DoubleVector c53 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 3 * LANES);
+        for (int p = 0; p < k; p++) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES));
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + LANES);
+            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + 2 * LANES);
+            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + 3 * LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            c00 = a0.fma(b0, c00);
+            c01 = a0.fma(b1, c01);
+            c02 = a0.fma(b2, c02);
+            c03 = a0.fma(b3, c03);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            c10 = a1.fma(b0, c10);
+            c11 = a1.fma(b1, c11);
+            c12 = a1.fma(b2, c12);
+            c13 = a1.fma(b3, c13);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            c20 = a2.fma(b0, c20);
+            c21 = a2.fma(b1, c21);
+            c22 = a2.fma(b2, c22);
+            c23 = a2.fma(b3, c23);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            c30 = a3.fma(b0, c30);
+            c31 = a3.fma(b1, c31);
+            c32 = a3.fma(b2, c32);
+            c33 = a3.fma(b3, c33);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            c40 = a4.fma(b0, c40);
+            c41 = a4.fma(b1, c41);
+            c42 = a4.fma(b2, c42);
+            c43 = a4.fma(b3, c43);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            c50 = a5.fma(b0, c50);
+            c51 = a5.fma(b1, c51);
+            c52 = a5.fma(b2, c52);
+            c53 = a5.fma(b3, c53);
+        }
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c02.intoArray(c, co + 2 * LANES);
+        c03.intoArray(c, co + 3 * LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c12.intoArray(c, co + ldc + 2 * LANES);
+        c13.intoArray(c, co + ldc + 3 * LANES);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + LANES);
+        c22.intoArray(c, co + 2 * ldc + 2 * LANES);
+        c23.intoArray(c, co + 2 * ldc + 3 * LANES);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + LANES);
+        c32.intoArray(c, co + 3 * ldc + 2 * LANES);
+        c33.intoArray(c, co + 3 * ldc + 3 * LANES);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + LANES);
+        c42.intoArray(c, co + 4 * ldc + 2 * LANES);
+        c43.intoArray(c, co + 4 * ldc + 3 * LANES);
+        c50.intoArray(c, co + 5 * ldc);
+        c51.intoArray(c, co + 5 * ldc + LANES);
+        c52.intoArray(c, co + 5 * ldc + 2 * LANES);
+        c53.intoArray(c, co + 5 * ldc + 3 * LANES);
+    }
+
+    private static void tile6x2(
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+        DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
+        DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
+        DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
+        DoubleVector c11 = DoubleVector.fromArray(SPECIES, s, so + lds + LANES);
+        DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
+        DoubleVector c21 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds + LANES);
+        DoubleVector c30 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds);
+        DoubleVector c31 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds + LANES);
+        DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
+        DoubleVector c41 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + LANES);
+        DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
+        DoubleVector c51 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + LANES);
+        for (int p = 0; p < k; p++) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * (2 * LANES));
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * (2 * LANES) + LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            c00 = a0.fma(b0, c00);
+            c01 = a0.fma(b1, c01);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            c10 = a1.fma(b0, c10);
+            c11 = a1.fma(b1, c11);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            c20 = a2.fma(b0, c20);
+            c21 = a2.fma(b1, c21);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            c30 = a3.fma(b0, c30);
+            c31 = a3.fma(b1, c31);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            c40 = a4.fma(b0, c40);
+            c41 = a4.fma(b1, c41);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            c50 = a5.fma(b0, c50);
+            c51 = a5.fma(b1, c51);
+        }
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + LANES);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + LANES);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + LANES);
+        c50.intoArray(c, co + 5 * ldc);
+        c51.intoArray(c, co + 5 * ldc + LANES);
+    }
+
+    private static void tile6x1(
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+        DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
+        DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
+        DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
+        DoubleVector c30 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds);
+        DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
+        DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
+        for (int p = 0; p < k; p++) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            c00 = a0.fma(b0, c00);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            c10 = a1.fma(b0, c10);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            c20 = a2.fma(b0, c20);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            c30 = a3.fma(b0, c30);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            c40 = a4.fma(b0, c40);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            c50 = a5.fma(b0, c50);
+        }
+        c00.intoArray(c, co);
+        c10.intoArray(c, co + ldc);
+        c20.intoArray(c, co + 2 * ldc);
+        c30.intoArray(c, co + 3 * ldc);
+        c40.intoArray(c, co + 4 * ldc);
+        c50.intoArray(c, co + 5 * ldc);
     }
 
     @Override
     public String toString() {
-        return "vector kernels, " + SPECIES.length() + " lanes";
+        return "vector kernels, " + LANES + " lanes";
     }
 }

@@ -42,7 +42,9 @@ final class ProductsTest {
         {2, 127, 129},
         {127, 3, 128},
         {101, 103, 107},
-        {129, 128, 127}
+        {129, 128, 127},
+        {5, 100, 65},
+        {300, 40, 50}
     };
 
     /** m, n, k for the comparison with exact arithmetic, which is slow. */

@@ -1,0 +1,30 @@
+package io.github.backnorm.internal;
+
+import java.lang.ref.SoftReference;
+import java.util.concurrent.ConcurrentLinkedQueue;
+
+/**
+ * Arrays for packed operands, kept from one product to the next: allocating one costs as much as filling it.
+ *
+ * <p>As many are kept as were in use at a time, and none when memory runs short.
+ */
+final class Scratch {
+    private static final ConcurrentLinkedQueue<SoftReference<double[]>> FREE = new ConcurrentLinkedQueue<>();
+
+    private Scratch() {}
+
+    /** An array of at least this length, with any content. */
+    static double[] take(int length) {
+        for (SoftReference<double[]> free = FREE.poll(); free != null; free = FREE.poll()) {
+            double[] array = free.get();
+            if (array != null && array.length >= length) {
+                return array;
+            }
+        }
+        return new double[length];
+    }
+
+    static void giveBack(double[] array) {
+        FREE.add(new SoftReference<>(array));
+    }
+}

@@ -1,0 +1,290 @@
+package io.github.backnorm.internal;
+
+import java.util.function.IntConsumer;
+
+/**
+ * A matrix product by packed blocks and the tiles of {@link VectorKernels}.
+ *
+ * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index; the block of B is packed into
+ * panels of up to four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by
+ * one panel. A packed operand lies in the order in which a tile reads it. Edges are padded with zeros, and their tiles
+ * go through an array of one tile.
+ *
+ * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
+ * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
+ * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have at most 4
+ * MB each. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
+ *
+ * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
+ * region, as it does with large ones, no vector lies across two cache lines.
+ *
+ * <p>K. Goto, R. van de Geijn, 2008, Anatomy of high-performance matrix multiplication, ACM Trans. Math. Softw. 34(3).
+ */
+final class VectorProducts {
+    static final int BLOCK_K = 1024;
+    static final int BLOCK_M = 504; // a multiple of STRIP
+    static final int BLOCK_N = 512; // a multiple of PANEL
+    private static final int GROUP = 1 << 16; // entries
+    private static final int PANELS = 4; // packed in one task
+    private static final int STRIPS = 8;
+    private static final int LINES = 16; // of each, packed at a time
+    private static final int ALIGNED = 6;
+
+    private static final int STRIP = VectorKernels.STRIP;
+    private static final int PANEL = VectorKernels.PANEL;
+    private static final int LANES = VectorKernels.LANES;
+
+    /** What chains start from. */
+    private static final double[] ZEROS = new double[PANEL];
+
+    private final int n;
+    private final double[] a;
+    private final int lda;
+    private final boolean aTransposed;
+    private final double[] b;
+    private final int ldb;
+    private final boolean bTransposed;
+    private final double[] bias;
+    private final double[] c;
+    private final boolean parallel;
+    private final double[] packed;
+    private final int packedA; // where the packed block of A begins
+
+    // The block: rows i0 and on, columns j0 and on, p0 and on of the inner index.
+    private int i0;
+    private int rows;
+    private int j0;
+    private int columns;
+    private int p0;
+    private int depth;
+    private boolean last; // along the inner index
+
+    private VectorProducts(
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] bias,
+            double[] c) {
+        this.n = n;
+        this.a = a;
+        this.lda = aTransposed ? m : k;
+        this.aTransposed = aTransposed;
+        this.b = b;
+        this.ldb = bTransposed ? k : n;
+        this.bTransposed = bTransposed;
+        this.bias = bias;
+        this.c = c;
+        this.parallel = Parallel.pays(2.0 * m * n * k);
+        int depth = Math.min(k, BLOCK_K);
+        packedA = ALIGNED + depth * multiple(Math.min(n, BLOCK_N), PANEL);
+        packed = Scratch.take(packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP));
+    }
+
+    /** As {@link Kernels#gemm}; k is at least 1. */
+    static void gemm(
+            int m,
+            int n,
+            int k,
+            double[] a,
+            boolean aTransposed,
+            double[] b,
+            boolean bTransposed,
+            double[] bias,
+            double[] c) {
+        VectorProducts product = new VectorProducts(m, n, k, a, aTransposed, b, bTransposed, bias, c);
+        product.blocks(m, k);
+        Scratch.giveBack(product.packed);
+    }
+
+    private static int multiple(int size, int of) {
+        return (size + of - 1) / of * of;
+    }
+
+    private void blocks(int m, int k) {
+        for (j0 = 0; j0 < n; j0 += BLOCK_N) {
+            columns = Math.min(BLOCK_N, n - j0);
+            for (p0 = 0; p0 < k; p0 += BLOCK_K) {
+                depth = Math.min(BLOCK_K, k - p0);
+                last = p0 + depth == k;
+                run((panels() + PANELS - 1) / PANELS, this::packPanels);
+                for (i0 = 0; i0 < m; i0 += BLOCK_M) {
+                    rows = Math.min(BLOCK_M, m - i0);
+                    run((strips() + STRIPS - 1) / STRIPS, this::packStrips);
+                    tiles();
+                }
+            }
+        }
+    }
+
+    private void run(int tasks, IntConsumer task) {
+        Parallel.run(parallel, tasks, task);
+    }
+
+    private int panels() {
+        return (columns + PANEL - 1) / PANEL;
+    }
+
+    private int strips() {
+        return (rows + STRIP - 1) / STRIP;
+    }
+
+    /** Vectors in a panel; the last one may have fewer. */
+    private int vectors(int panel) {
+        int needed = (Math.min(PANEL, columns - panel * PANEL) + LANES - 1) / LANES;
+        return needed <= 2 ? needed : PANEL / LANES;
+    }
+
+    private int panelStart(int panel) {
+        return ALIGNED + panel * PANEL * depth;
+    }
+
+    private int stripStart(int strip) {
+        return packedA + strip * STRIP * depth;
+    }
+
+    private void packPanels(int task) {
+        int end = Math.min(panels(), (task + 1) * PANELS);
+        for (int p = 0; p < depth; p += LINES) {
+            int lines = Math.min(LINES, depth - p);
+            for (int panel = task * PANELS; panel < end; panel++) {
+                int width = vectors(panel) * LANES;
+                int used = Math.min(width, columns - panel * PANEL);
+                int j = j0 + panel * PANEL;
+                int to = panelStart(panel) + p * width;
+                if (bTransposed) {
+                    packColumns(b, j * ldb + p0 + p, ldb, used, lines, packed, to, width);
+                } else {
+                    packRows(b, (p0 + p) * ldb + j, ldb, used, lines, packed, to, width);
+                }
+            }
+        }
+    }
+
+    private void packStrips(int task) {
+        int end = Math.min(strips(), (task + 1) * STRIPS);
+        for (int p = 0; p < depth; p += LINES) {
+            int lines = Math.min(LINES, depth - p);
+            for (int strip = task * STRIPS; strip < end; strip++) {
+                int used = Math.min(STRIP, rows - strip * STRIP);
+                int i = i0 + strip * STRIP;
+                int to = stripStart(strip) + p * STRIP;
+                if (!aTransposed) {
+                    packColumns(a, i * lda + p0 + p, lda, used, lines, packed, to, STRIP);
+                } else if (used == STRIP) {
+                    packSixes(a, (p0 + p) * lda + i, lda, lines, packed, to);
+                } else {
+                    packRows(a, (p0 + p) * lda + i, lda, used, lines, packed, to, STRIP);
+                }
+            }
+        }
+    }
+
+    private static void packRows(
+            double[] from, int start, int ld, int used, int lines, double[] to, int at, int width) {
+        for (int p = 0; p < lines; p++) {
+            System.arraycopy(from, start + p * ld, to, at + p * width, used);
+        }
+    }
+
+    private static void packSixes(double[] from, int start, int ld, int lines, double[] to, int at) {
+        for (int p = 0; p < lines; p++) {
+            int f = start + p * ld;
+            int t = at + p * STRIP;
+            to[t] = from[f];
+            to[t + 1] = from[f + 1];
+            to[t + 2] = from[f + 2];
+            to[t + 3] = from[f + 3];
+            to[t + 4] = from[f + 4];
+            to[t + 5] = from[f + 5];
+        }
+    }
+
+    /** Packs rows, which become columns, in pairs. */
+    private static void packColumns(
+            double[] from, int start, int ld, int used, int lines, double[] to, int at, int width) {
+        int column = 0;
+        for (; column + 1 < used; column += 2) {
+            int first = start + column * ld;
+            int second = first + ld;
+            int t = at + column;
+            for (int p = 0; p < lines; p++) {
+                to[t + p * width] = from[first + p];
+                to[t + p * width + 1] = from[second + p];
+            }
+        }
+        if (column < used) {
+            for (int p = 0; p < lines; p++) {
+                to[at + column + p * width] = from[start + column * ld + p];
+            }
+        }
+    }
+
+    private void tiles() {
+        int group = Math.max(1, GROUP / (PANEL * depth)); // panels
+        int groups = (panels() + group - 1) / group;
+        int parts = parallel ? Math.min(strips(), (Parallel.tasks() + groups - 1) / groups) : 1;
+        run(groups * parts, task -> {
+            int part = task % parts;
+            int panel = task / parts * group;
+            int from = (int) ((long) strips() * part / parts);
+            int to = (int) ((long) strips() * (part + 1) / parts);
+            tiles(from, to, panel, Math.min(panels(), panel + group));
+        });
+    }
+
+    private void tiles(int fromStrip, int toStrip, int fromPanel, int toPanel) {
+        double[] edge = new double[STRIP * PANEL];
+        for (int strip = fromStrip; strip < toStrip; strip++) {
+            for (int panel = fromPanel; panel < toPanel; panel++) {
+                tile(strip, panel, edge);
+            }
+        }
+    }
+
+    private void tile(int strip, int panel, double[] edge) {
+        int vectors = vectors(panel);
+        int i = i0 + strip * STRIP;
+        int j = j0 + panel * PANEL;
+        int usedRows = Math.min(STRIP, i0 + rows - i);
+        int usedColumns = Math.min(vectors * LANES, j0 + columns - j);
+        int start = i * n + j;
+        boolean whole = usedRows == STRIP && usedColumns == vectors * LANES;
+        double[] target = whole ? c : edge;
+        int at = whole ? start : 0;
+        int ld = whole ? n : PANEL;
+        boolean first = p0 == 0;
+        if (!whole && !first) {
+            copy(usedRows, usedColumns, c, start, n, edge, 0, PANEL);
+        }
+        VectorKernels.tile(
+                vectors,
+                depth,
+                packed,
+                stripStart(strip),
+                panelStart(panel),
+                first ? ZEROS : target,
+                first ? 0 : at,
+                first ? 0 : ld,
+                target,
+                at,
+                ld);
+        if (!whole) {
+            copy(usedRows, usedColumns, edge, 0, PANEL, c, start, n);
+        }
+        if (last && bias != null) {
+            for (int row = 0; row < usedRows; row++) {
+                VectorKernels.add(usedColumns, bias, j, c, start + row * n);
+            }
+        }
+    }
+
+    private static void copy(int rows, int columns, double[] from, int start, int ld, double[] to, int at, int ldTo) {
+        for (int i = 0; i < rows; i++) {
+            System.arraycopy(from, start + i * ld, to, at + i * ldTo, columns);
+        }
+    }
+}

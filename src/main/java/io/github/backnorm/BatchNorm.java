@@ -1,5 +1,6 @@
 package io.github.backnorm;
 
+import io.github.backnorm.internal.GivenNormalization;
 import io.github.backnorm.internal.Normalization;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -56,12 +57,21 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     private final Parameter beta;
     private final List<Parameter> parameters;
     private volatile Statistics running;
+    private volatile Serving serving;
     private Pass pass;
 
     private record Statistics(Matrix mean, Matrix variance) {}
 
-    /** What backward needs: the input, the γ that was used, and mean and variance of the batch. */
-    private record Pass(Matrix x, Matrix gamma, Normalization batch) {}
+    /** What infer computes from γ, β and the running statistics, kept for as long as they are the same objects. */
+    private record Serving(Matrix gamma, Matrix beta, Statistics running, GivenNormalization normalization) {
+        @SuppressWarnings("ReferenceEquality") // matrices are immutable; equal ones would only cost a computation
+        boolean isOf(Matrix gamma, Matrix beta, Statistics running) {
+            return this.gamma == gamma && this.beta == beta && this.running == running;
+        }
+    }
+
+    /** What backward needs: the input, and with the γ that was used what was computed from it. */
+    private record Pass(Matrix x, Normalization batch) {}
 
     /**
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
@@ -199,17 +209,24 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     public Matrix forward(Matrix x) {
         pass = null;
         outputColumns(x, "forward");
-        Checks.requireFinite(x, "BatchNorm.forward", "x");
-        Matrix gamma = this.gamma.value();
-        Normalization batch = Normalization.ofBatch(x.rows(), features, x.data(), epsilon); // (2), (3)
+        double[] y = new double[x.data().length];
+        Normalization batch = Normalization.ofBatch(
+                x.rows(),
+                features,
+                x.data(),
+                epsilon,
+                gamma.value().data(),
+                beta.value().data(),
+                false,
+                y); // (2) to (5)
         int overflowing = batch.overflowingColumn();
         if (overflowing >= 0) {
+            Checks.requireFinite(x, "BatchNorm.forward", "x");
             throw Checks.overflow(overflowing);
         }
-        Matrix y = apply(batch, x, gamma); // (4), (5)
         running = moved(running, batch); // (25)
-        pass = new Pass(x, gamma, batch);
-        return y;
+        pass = new Pass(x, batch);
+        return Matrix.wrap(x.rows(), features, y);
     }
 
     /**
@@ -221,9 +238,26 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
+        double[] y = new double[x.data().length];
+        serving().apply(0, x.rows(), x.data(), false, y);
+        return Matrix.wrap(x.rows(), features, y);
+    }
+
+    private GivenNormalization serving() {
+        Matrix gamma = this.gamma.value();
+        Matrix beta = this.beta.value();
         Statistics running = this.running;
-        return apply(
-                Normalization.ofStatistics(running.mean.data(), running.variance.data(), epsilon), x, gamma.value());
+        Serving serving = this.serving;
+        if (serving == null || !serving.isOf(gamma, beta, running)) {
+            serving = new Serving(
+                    gamma,
+                    beta,
+                    running,
+                    new GivenNormalization(
+                            running.mean.data(), running.variance.data(), epsilon, gamma.data(), beta.data()));
+            this.serving = serving;
+        }
+        return serving.normalization;
     }
 
     /**
@@ -255,15 +289,9 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     private void backward(Matrix dy, double[] dx) {
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        pass.batch.backward(dy.rows(), pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta, dx);
+        pass.batch.backward(null, dy.data(), dgamma, dbeta, dx);
         gamma.setGradient(row(dgamma)); // (16)
         beta.setGradient(row(dbeta)); // (17)
-    }
-
-    private Matrix apply(Normalization normalization, Matrix x, Matrix gamma) {
-        double[] y = new double[x.data().length];
-        normalization.apply(x.rows(), x.data(), gamma.data(), beta.value().data(), y);
-        return Matrix.wrap(x.rows(), features, y);
     }
 
     private Statistics moved(Statistics running, Normalization batch) {

@@ -63,6 +63,10 @@ record DoubleDouble(double hi, double lo) {
         return Double.isFinite(sum) ? new DoubleDouble(sum, error - (sum - leading)) : of(leading);
     }
 
+    DoubleDouble negated() {
+        return new DoubleDouble(-hi, -lo);
+    }
+
     DoubleDouble plus(DoubleDouble other) {
         DoubleDouble high = sum(hi, other.hi);
         DoubleDouble low = sum(lo, other.lo);

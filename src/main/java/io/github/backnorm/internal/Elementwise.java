@@ -41,16 +41,12 @@ public final class Elementwise {
 
     /** {@code a = y} for y &gt; 0, NaN for NaN, else +0.0: equation (6) of {@code docs/derivation.md}. */
     public static void relu(double[] y, double[] a) {
-        for (int i = 0; i < a.length; i++) {
-            a[i] = y[i] <= 0 ? 0.0 : y[i];
-        }
+        Kernels.chosen().relu(1, a.length, y, 0, a.length, a);
     }
 
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */
     public static void reluBackward(double[] y, double[] da, double[] dy) {
-        for (int i = 0; i < dy.length; i++) {
-            dy[i] = y[i] > 0 ? da[i] : y[i] <= 0 ? 0.0 : Double.NaN;
-        }
+        Kernels.chosen().reluBackward(1, dy.length, y, 0, dy.length, da, dy, 0, dy.length);
     }
 
     /** The index of the first entry that is NaN or infinite, −1 if there is none. */

@@ -52,4 +52,64 @@ abstract class Kernels {
             c[j] = Math.fma(factor, b[from + j], c[j]);
         }
     }
+
+    // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
+    // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays. The
+    // deviations d = h − c, c being the pivot, are two words, exactly, and so are the products of d and one word up to
+    // their third word.
+
+    /** Adds {@code Σ d} to sum and {@code Σ d²} to squares. */
+    abstract void sumDeviations(
+            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares);
+
+    /** {@code y = factor·d + offset}, y being laid out as h. */
+    abstract void normalize(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] pivot,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double[] y);
+
+    /** Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares. */
+    abstract void sumGradients(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles sum,
+            DoubleDoubles products,
+            double[] squares);
+
+    /** {@code dh = factor·(dy − slope·d − offset)}, dh being laid out as h. */
+    abstract void differentiate(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles slope,
+            DoubleDoubles offset,
+            DoubleDoubles factor,
+            double[] dh);
+
+    // ReLU
+
+    /** {@code a = y} for y &gt; 0, NaN for NaN, else +0.0; a is laid out as y, and may be y. */
+    abstract void relu(int m, int n, double[] y, int at, int ld, double[] a);
+
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; da is laid out as y. */
+    abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy);
 }

@@ -25,4 +25,232 @@ final class ScalarKernels extends Kernels {
     public String toString() {
         return "scalar kernels";
     }
+
+    // Batch norm. C2 vectorizes a loop of few statements over whole arrays, none of them read or written at an index
+    // that is not the loop's own. So a row goes through small loops over arrays of one row, in the first-level cache,
+    // into which the row is copied and out of which the result is.
+
+    @Override
+    void sumDeviations(
+            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
+        double[] x = new double[n];
+        DoubleDoubles d = DoubleDoubles.zeros(n);
+        for (int i = 0; i < m; i++) {
+            System.arraycopy(h, at + i * ldh, x, 0, n);
+            deviations(n, x, pivot, d.hi(), d.lo());
+            add(n, d.hi(), d.lo(), sum.hi(), sum.lo());
+            addSquares(n, d.hi(), d.lo(), squares.hi(), squares.lo());
+        }
+        carry(n, sum.hi(), sum.lo());
+        carry(n, squares.hi(), squares.lo());
+    }
+
+    @Override
+    void normalize(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] pivot,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double[] y) {
+        double[] x = new double[n];
+        DoubleDoubles d = DoubleDoubles.zeros(n);
+        DoubleDoubles product = DoubleDoubles.zeros(n);
+        for (int i = 0; i < m; i++) {
+            System.arraycopy(h, at + i * ldh, x, 0, n);
+            deviations(n, x, pivot, d.hi(), d.lo());
+            multiply(n, d.hi(), d.lo(), factor.hi(), factor.lo(), product.hi(), product.lo());
+            addOffset(n, product.hi(), product.lo(), offset.hi(), offset.lo(), x);
+            System.arraycopy(x, 0, y, at + i * ldh, n);
+        }
+    }
+
+    @Override
+    void sumGradients(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles sum,
+            DoubleDoubles products,
+            double[] squares) {
+        double[] x = new double[n];
+        double[] term = new double[n];
+        DoubleDoubles d = DoubleDoubles.zeros(n);
+        for (int i = 0; i < m; i++) {
+            System.arraycopy(h, at + i * ldh, x, 0, n);
+            System.arraycopy(dy, atDy + i * lddy, term, 0, n);
+            deviations(n, x, pivot, d.hi(), d.lo());
+            addWithSquares(n, term, sum.hi(), sum.lo(), squares);
+            addProducts(n, d.hi(), d.lo(), term, products.hi(), products.lo());
+        }
+        carry(n, sum.hi(), sum.lo());
+        carry(n, products.hi(), products.lo());
+    }
+
+    @Override
+    void differentiate(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles slope,
+            DoubleDoubles offset,
+            DoubleDoubles factor,
+            double[] dh) {
+        double[] x = new double[n];
+        double[] term = new double[n];
+        DoubleDoubles d = DoubleDoubles.zeros(n);
+        DoubleDoubles product = DoubleDoubles.zeros(n);
+        for (int i = 0; i < m; i++) {
+            System.arraycopy(h, at + i * ldh, x, 0, n);
+            System.arraycopy(dy, atDy + i * lddy, term, 0, n);
+            deviations(n, x, pivot, d.hi(), d.lo());
+            multiply(n, d.hi(), d.lo(), slope.hi(), slope.lo(), product.hi(), product.lo());
+            deviations(n, term, offset.hi(), d.hi(), d.lo());
+            subtract(n, d.hi(), d.lo(), offset.lo(), product.hi(), product.lo());
+            multiply(n, product.hi(), product.lo(), factor.hi(), factor.lo(), x);
+            System.arraycopy(x, 0, dh, at + i * ldh, n);
+        }
+    }
+
+    /** {@code d + dLow = x − c}. */
+    private static void deviations(int n, double[] x, double[] c, double[] d, double[] dLow) {
+        for (int j = 0; j < n; j++) {
+            double difference = x[j] - c[j];
+            d[j] = difference;
+            dLow[j] = DoubleDouble.sumError(x[j], -c[j], difference);
+        }
+    }
+
+    /** Adds terms of two words to sums. */
+    private static void add(int n, double[] term, double[] termLow, double[] sum, double[] error) {
+        for (int j = 0; j < n; j++) {
+            double next = sum[j] + term[j];
+            error[j] += DoubleDouble.sumError(sum[j], term[j], next) + termLow[j];
+            sum[j] = next;
+        }
+    }
+
+    /** Adds terms of one word to sums, and their squares to sums of one word. */
+    private static void addWithSquares(int n, double[] term, double[] sum, double[] error, double[] squares) {
+        for (int j = 0; j < n; j++) {
+            double next = sum[j] + term[j];
+            error[j] += DoubleDouble.sumError(sum[j], term[j], next);
+            sum[j] = next;
+            squares[j] = Math.fma(term[j], term[j], squares[j]);
+        }
+    }
+
+    private static void addSquares(int n, double[] d, double[] dLow, double[] sum, double[] error) {
+        for (int j = 0; j < n; j++) {
+            double square = d[j] * d[j];
+            double low = Math.fma(d[j] + d[j], dLow[j], DoubleDouble.productError(d[j], d[j], square));
+            double next = sum[j] + square;
+            error[j] += DoubleDouble.sumError(sum[j], square, next) + low;
+            sum[j] = next;
+        }
+    }
+
+    private static void addProducts(int n, double[] d, double[] dLow, double[] term, double[] sum, double[] error) {
+        for (int j = 0; j < n; j++) {
+            double product = d[j] * term[j];
+            double low = Math.fma(term[j], dLow[j], DoubleDouble.productError(d[j], term[j], product));
+            double next = sum[j] + product;
+            error[j] += DoubleDouble.sumError(sum[j], product, next) + low;
+            sum[j] = next;
+        }
+    }
+
+    /** Makes double-doubles of sums and their errors. */
+    private static void carry(int n, double[] sum, double[] error) {
+        for (int j = 0; j < n; j++) {
+            double next = sum[j] + error[j];
+            error[j] -= next - sum[j];
+            sum[j] = next;
+        }
+    }
+
+    /** {@code p + pLow = f·d}. */
+    private static void multiply(
+            int n, double[] d, double[] dLow, double[] f, double[] fLow, double[] p, double[] pLow) {
+        for (int j = 0; j < n; j++) {
+            double product = f[j] * d[j];
+            p[j] = product;
+            pLow[j] = Math.fma(f[j], dLow[j], Math.fma(fLow[j], d[j], DoubleDouble.productError(f[j], d[j], product)));
+        }
+    }
+
+    /** {@code b = f·d}, rounded. */
+    private static void multiply(int n, double[] d, double[] dLow, double[] f, double[] fLow, double[] b) {
+        for (int j = 0; j < n; j++) {
+            double product = f[j] * d[j];
+            b[j] = product
+                    + Math.fma(f[j], dLow[j], Math.fma(fLow[j], d[j], DoubleDouble.productError(f[j], d[j], product)));
+        }
+    }
+
+    /** {@code b = offset + p}, rounded. */
+    private static void addOffset(int n, double[] p, double[] pLow, double[] offset, double[] offsetLow, double[] b) {
+        for (int j = 0; j < n; j++) {
+            double sum = offset[j] + p[j];
+            b[j] = sum + (DoubleDouble.sumError(offset[j], p[j], sum) + (offsetLow[j] + pLow[j]));
+        }
+    }
+
+    /** {@code p = d − p − offsetLow}. */
+    private static void subtract(int n, double[] d, double[] dLow, double[] offsetLow, double[] p, double[] pLow) {
+        for (int j = 0; j < n; j++) {
+            double rest = d[j] - p[j];
+            pLow[j] = dLow[j] + DoubleDouble.sumError(d[j], -p[j], rest) - (pLow[j] + offsetLow[j]);
+            p[j] = rest;
+        }
+    }
+
+    // ReLU
+
+    @Override
+    void relu(int m, int n, double[] y, int at, int ld, double[] a) {
+        for (int i = 0; i < m; i++) {
+            int row = at + i * ld;
+            for (int k = row; k < row + n; k++) {
+                a[k] = Math.max(y[k], 0.0);
+            }
+        }
+    }
+
+    @Override
+    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy) {
+        for (int i = 0; i < m; i++) {
+            int row = at + i * ld;
+            int to = atDy + i * lddy;
+            for (int j = 0; j < n; j++) {
+                dy[to + j] = masked(y[row + j], da[row + j]);
+            }
+        }
+    }
+
+    /**
+     * da where y &gt; 0, NaN where y is NaN, else +0.0, without a branch, which would be mispredicted every other time:
+     * the bits of a double above 0 are a positive long, those of a NaN without its sign exceed those of infinity.
+     */
+    private static double masked(double y, double da) {
+        long bits = Double.doubleToRawLongBits(y);
+        long positive = (-bits & ~bits) >> 63;
+        long nan = (Double.doubleToRawLongBits(Double.POSITIVE_INFINITY) - (bits & Long.MAX_VALUE)) >> 63;
+        return Double.longBitsToDouble((Double.doubleToRawLongBits(da) & positive) | nan);
+    }
 }

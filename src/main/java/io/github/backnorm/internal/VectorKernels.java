@@ -1,7 +1,10 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import jdk.incubator.vector.DoubleVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -284,5 +287,313 @@ final class VectorKernels extends Kernels {
     @Override
     public String toString() {
         return "vector kernels, " + LANES + " lanes";
+    }
+
+    // Batch norm and ReLU. The columns are taken in groups of as many as there are lanes; the last group begins as many
+    // before the end, and has some columns in common with the one before, where it computes the same once more. Of
+    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) Sums run
+    // down a group, their words in registers; what works on entries alone runs along the rows, as memory does.
+
+    private static final ScalarKernels SCALAR = new ScalarKernels();
+    private static final double[] LANE_NUMBERS =
+            IntStream.range(0, LANES).asDoubleStream().toArray();
+
+    private static DoubleVector load(double[] a, int at) {
+        return DoubleVector.fromArray(SPECIES, a, at);
+    }
+
+    /** {@code a + b − sum}, exactly, for {@code sum = a + b} as rounded: {@link DoubleDouble#sumError}. */
+    private static DoubleVector sumError(DoubleVector a, DoubleVector b, DoubleVector sum) {
+        DoubleVector bRounded = sum.sub(a);
+        return a.sub(sum.sub(bRounded)).add(b.sub(bRounded));
+    }
+
+    /** {@code a − b − difference}, exactly: that of a and −b. */
+    private static DoubleVector differenceError(DoubleVector a, DoubleVector b, DoubleVector difference) {
+        DoubleVector bRounded = difference.sub(a);
+        return a.sub(difference.sub(bRounded)).sub(b.add(bRounded));
+    }
+
+    /** {@code fma(a, b, c)}. */
+    private static DoubleVector fma(DoubleVector a, DoubleVector b, DoubleVector c) {
+        return a.lanewise(VectorOperators.FMA, b, c);
+    }
+
+    /** Writes the lanes of a group that no group before has had; the others hold their results already. */
+    private static void store(DoubleVector result, double[] a, int at, VectorMask<Double> own) {
+        load(a, at).blend(result, own).intoArray(a, at);
+    }
+
+    /** Writes sums and their errors as double-doubles. */
+    private static void carry(DoubleVector sum, DoubleVector error, DoubleDoubles to, int at, VectorMask<Double> own) {
+        DoubleVector next = sum.add(error);
+        store(error.sub(next.sub(sum)), to.lo(), at, own);
+        store(next, to.hi(), at, own);
+    }
+
+    private static VectorMask<Double> own(int had) {
+        return load(LANE_NUMBERS, 0).compare(VectorOperators.GE, (double) had);
+    }
+
+    @Override
+    void sumDeviations(
+            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
+        if (n < LANES) {
+            SCALAR.sumDeviations(m, n, h, at, ldh, pivot, sum, squares);
+            return;
+        }
+        for (int g = 0; g < n; g += LANES) {
+            int j = Math.min(g, n - LANES);
+            sumDeviations(m, h, at + j, ldh, j, g - j, pivot, sum, squares);
+        }
+    }
+
+    private static void sumDeviations(
+            int m,
+            double[] h,
+            int at,
+            int ldh,
+            int j,
+            int had,
+            double[] pivot,
+            DoubleDoubles sums,
+            DoubleDoubles squares) {
+        DoubleVector c = load(pivot, j);
+        DoubleVector sum = load(sums.hi(), j);
+        DoubleVector sumLow = load(sums.lo(), j);
+        DoubleVector squareSum = load(squares.hi(), j);
+        DoubleVector squareSumLow = load(squares.lo(), j);
+        for (int i = 0, k = at; i < m; i++, k += ldh) {
+            DoubleVector x = load(h, k);
+            DoubleVector d = x.sub(c);
+            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector next = sum.add(d);
+            sumLow = sumLow.add(sumError(sum, d, next).add(dLow));
+            sum = next;
+            DoubleVector square = d.mul(d);
+            DoubleVector low = fma(d.add(d), dLow, fma(d, d, square.neg()));
+            next = squareSum.add(square);
+            squareSumLow = squareSumLow.add(sumError(squareSum, square, next).add(low));
+            squareSum = next;
+        }
+        VectorMask<Double> own = own(had);
+        carry(sum, sumLow, sums, j, own);
+        carry(squareSum, squareSumLow, squares, j, own);
+    }
+
+    @Override
+    void normalize(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] pivot,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double[] y) {
+        if (n < LANES) {
+            SCALAR.normalize(m, n, h, at, ldh, pivot, factor, offset, y);
+            return;
+        }
+        for (int i = 0; i < m; i++) {
+            normalize(n, h, at + i * ldh, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo(), y);
+        }
+    }
+
+    private static void normalize(
+            int n,
+            double[] h,
+            int at,
+            double[] pivot,
+            double[] factor,
+            double[] factorLow,
+            double[] offset,
+            double[] offsetLow,
+            double[] y) {
+        for (int g = 0; g < n; g += LANES) {
+            int j = Math.min(g, n - LANES);
+            DoubleVector x = load(h, at + j);
+            DoubleVector c = load(pivot, j);
+            DoubleVector d = x.sub(c);
+            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector f = load(factor, j);
+            DoubleVector product = f.mul(d);
+            DoubleVector low = fma(f, dLow, fma(load(factorLow, j), d, fma(f, d, product.neg())));
+            DoubleVector b = load(offset, j);
+            DoubleVector sum = b.add(product);
+            sum.add(sumError(b, product, sum).add(load(offsetLow, j).add(low))).intoArray(y, at + j);
+        }
+    }
+
+    @Override
+    void sumGradients(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles sum,
+            DoubleDoubles products,
+            double[] squares) {
+        if (n < LANES) {
+            SCALAR.sumGradients(m, n, h, at, ldh, dy, atDy, lddy, pivot, sum, products, squares);
+            return;
+        }
+        for (int g = 0; g < n; g += LANES) {
+            int j = Math.min(g, n - LANES);
+            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, j, g - j, pivot, sum, products, squares);
+        }
+    }
+
+    private static void sumGradients(
+            int m,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            int j,
+            int had,
+            double[] pivot,
+            DoubleDoubles sums,
+            DoubleDoubles products,
+            double[] squares) {
+        DoubleVector c = load(pivot, j);
+        DoubleVector sum = load(sums.hi(), j);
+        DoubleVector sumLow = load(sums.lo(), j);
+        DoubleVector productSum = load(products.hi(), j);
+        DoubleVector productSumLow = load(products.lo(), j);
+        DoubleVector squareSum = load(squares, j);
+        for (int i = 0, k = at, l = atDy; i < m; i++, k += ldh, l += lddy) {
+            DoubleVector x = load(h, k);
+            DoubleVector term = load(dy, l);
+            DoubleVector d = x.sub(c);
+            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector next = sum.add(term);
+            sumLow = sumLow.add(sumError(sum, term, next));
+            sum = next;
+            squareSum = fma(term, term, squareSum);
+            DoubleVector product = d.mul(term);
+            DoubleVector low = fma(term, dLow, fma(d, term, product.neg()));
+            next = productSum.add(product);
+            productSumLow =
+                    productSumLow.add(sumError(productSum, product, next).add(low));
+            productSum = next;
+        }
+        VectorMask<Double> own = own(had);
+        carry(sum, sumLow, sums, j, own);
+        carry(productSum, productSumLow, products, j, own);
+        store(squareSum, squares, j, own);
+    }
+
+    @Override
+    void differentiate(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            int atDy,
+            int lddy,
+            double[] pivot,
+            DoubleDoubles slope,
+            DoubleDoubles offset,
+            DoubleDoubles factor,
+            double[] dh) {
+        if (n < LANES) {
+            SCALAR.differentiate(m, n, h, at, ldh, dy, atDy, lddy, pivot, slope, offset, factor, dh);
+            return;
+        }
+        for (int i = 0; i < m; i++) {
+            differentiate(n, h, at + i * ldh, dy, atDy + i * lddy, pivot, slope, offset, factor, dh);
+        }
+    }
+
+    private static void differentiate(
+            int n,
+            double[] h,
+            int at,
+            double[] dy,
+            int atDy,
+            double[] pivot,
+            DoubleDoubles slopes,
+            DoubleDoubles offsets,
+            DoubleDoubles factors,
+            double[] dh) {
+        double[] slope = slopes.hi();
+        double[] slopeLow = slopes.lo();
+        double[] offset = offsets.hi();
+        double[] offsetLow = offsets.lo();
+        double[] factor = factors.hi();
+        double[] factorLow = factors.lo();
+        for (int g = 0; g < n; g += LANES) {
+            int j = Math.min(g, n - LANES);
+            DoubleVector x = load(h, at + j);
+            DoubleVector c = load(pivot, j);
+            DoubleVector d = x.sub(c);
+            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector s = load(slope, j);
+            DoubleVector product = s.mul(d);
+            DoubleVector productLow = fma(s, dLow, fma(load(slopeLow, j), d, fma(s, d, product.neg())));
+            DoubleVector term = load(dy, atDy + j);
+            DoubleVector b = load(offset, j);
+            DoubleVector centered = term.sub(b);
+            DoubleVector rest = centered.sub(product);
+            DoubleVector low = differenceError(term, b, centered)
+                    .add(differenceError(centered, product, rest))
+                    .sub(productLow.add(load(offsetLow, j)));
+            DoubleVector f = load(factor, j);
+            DoubleVector result = f.mul(rest);
+            result.add(fma(f, low, fma(load(factorLow, j), rest, fma(f, rest, result.neg()))))
+                    .intoArray(dh, at + j);
+        }
+    }
+
+    @Override
+    void relu(int m, int n, double[] y, int at, int ld, double[] a) {
+        if (n < LANES) {
+            SCALAR.relu(m, n, y, at, ld, a);
+            return;
+        }
+        for (int i = 0; i < m; i++) {
+            relu(n, y, at + i * ld, a);
+        }
+    }
+
+    private static void relu(int n, double[] y, int at, double[] a) {
+        for (int g = 0; g < n; g += LANES) {
+            int k = at + Math.min(g, n - LANES);
+            DoubleVector x = load(y, k);
+            x.blend(0.0, x.compare(VectorOperators.LE, 0.0)).intoArray(a, k);
+        }
+    }
+
+    @Override
+    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy) {
+        if (n < LANES) {
+            SCALAR.reluBackward(m, n, y, at, ld, da, dy, atDy, lddy);
+            return;
+        }
+        for (int i = 0; i < m; i++) {
+            reluBackward(n, y, at + i * ld, da, dy, atDy + i * lddy);
+        }
+    }
+
+    private static void reluBackward(int n, double[] y, int at, double[] da, double[] dy, int atDy) {
+        for (int g = 0; g < n; g += LANES) {
+            int j = Math.min(g, n - LANES);
+            DoubleVector x = load(y, at + j);
+            DoubleVector zero = DoubleVector.zero(SPECIES);
+            zero.blend(load(da, at + j), x.compare(VectorOperators.GT, zero))
+                    .blend(x, x.compare(VectorOperators.NE, x))
+                    .intoArray(dy, atDy + j);
+        }
     }
 }

@@ -1,0 +1,76 @@
+package io.github.backnorm.internal;
+
+/**
+ * Normalization by a given mean and variance, {@code y = γ·(h − μ)/√(σ² + ε) + β} (26), entry by entry: what {@link
+ * Normalization} applies, with {@code c = μ} and {@code r = 0}.
+ *
+ * <p>Immutable, for any number of threads. What comes out NaN or infinite, because it is or because something
+ * overflowed on the way, is computed again by {@link ScaledColumn}, and so are the columns whose μ, γ·v or β is too
+ * small or too large for the kernels. An entry's bits depend on nothing but the entry and its column.
+ */
+public final class GivenNormalization {
+    /** Rows of which y is still in the cache when it is looked at again. */
+    private static final int BLOCK = 16;
+
+    private final Kernels kernels = Kernels.chosen();
+    private final int n;
+    private final double[] mean;
+    private final double[] gamma;
+    private final double[] beta;
+    private final ScaledColumn[] columns;
+    private final boolean[] ordinary; // whether the kernels can do the column
+    private final DoubleDoubles factor; // f = γ·v
+    private final DoubleDoubles offset; // β
+
+    /** Keeps the arrays, 1×n each, which must not change; mean and variance are finite, variance and ε at least 0. */
+    public GivenNormalization(double[] mean, double[] variance, double epsilon, double[] gamma, double[] beta) {
+        this.n = mean.length;
+        this.mean = mean;
+        this.gamma = gamma;
+        this.beta = beta;
+        this.columns = new ScaledColumn[n];
+        this.ordinary = new boolean[n];
+        this.factor = DoubleDoubles.zeros(n);
+        this.offset = DoubleDoubles.of(beta);
+        for (int j = 0; j < n; j++) {
+            columns[j] = new ScaledColumn(mean[j], variance[j], epsilon);
+            DoubleDouble product = columns[j].moderateFactor(gamma[j]);
+            ordinary[j] = product != null && Math.abs(beta[j]) <= Normalization.MOST_FACTOR;
+            if (ordinary[j]) {
+                factor.hi()[j] = product.hi();
+                factor.lo()[j] = product.lo();
+            }
+        }
+    }
+
+    /**
+     * Normalizes the rows of h, m×n, from one to another into those of y.
+     *
+     * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
+     */
+    public void apply(int from, int to, double[] h, boolean relu, double[] y) {
+        for (int i = from; i < to; i += BLOCK) {
+            int rows = Math.min(BLOCK, to - i);
+            int at = i * n;
+            kernels.normalize(rows, n, h, at, n, mean, factor, offset, y);
+            for (int k = at; k < at + rows * n; k++) {
+                if (!Double.isFinite(y[k])) {
+                    set(k, h, y);
+                }
+            }
+            for (int j = 0; j < n; j++) {
+                for (int k = at + j; !ordinary[j] && k < at + rows * n; k += n) {
+                    set(k, h, y);
+                }
+            }
+            if (relu) {
+                kernels.relu(rows, n, y, at, n, y);
+            }
+        }
+    }
+
+    private void set(int k, double[] h, double[] y) {
+        int j = k % n;
+        y[k] = columns[j].apply(h[k], gamma[j], beta[j]);
+    }
+}

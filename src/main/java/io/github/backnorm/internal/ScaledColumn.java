@@ -1,0 +1,305 @@
+package io.github.backnorm.internal;
+
+/**
+ * Batch normalization of one column of any scale: what {@link Normalization} computes, with the same bits where it can,
+ * for the columns that would overflow or underflow there.
+ *
+ * <p>A column whose spread is outside 2^±400 is divided by a power of two, so that squares and their errors neither
+ * overflow nor underflow; so is dy. v is a number of moderate size and a power of two, and so are factors such as γ·v;
+ * their powers come last.
+ *
+ * <p>Where a word of errors has overflowed it is NaN; then the leading word, which is the formula in plain arithmetic,
+ * is the result. A dy that is not finite leaves nothing to carry, so that its column is computed in plain arithmetic.
+ *
+ * <p>Sums are formed as the kernels form them, which {@link Normalization} tells.
+ */
+final class ScaledColumn {
+    /** Numbers up to 2^±400 can be squared with all the error terms. */
+    static final int MODERATE = 400;
+
+    /** Means from this size on could make h − μ overflow: half an ulp of the largest double. */
+    private static final double LARGE_MEAN = 0x1p969;
+
+    /** A power of two above any number of rows. */
+    private static final int REDUCTION = 32;
+
+    private final double[] h; // empty where mean and variance are given
+    /** Of the power of two that the column is divided by; all that follows is of that column. */
+    private final int exponent;
+
+    private final double scale; // 2^−exponent
+    private final double pivot; // c
+    private final DoubleDouble r; // mean(d)
+    private final DoubleDouble sumOfSquares; // Σ u²
+    private final DoubleDouble v; // from ½ to 1, without its power of two
+    private final int exponentOfV;
+
+    /** What backward gives. */
+    @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+    record Gradients(double dgamma, double dbeta, double[] dh) {}
+
+    /** By the mean and the biased variance of the column h itself; at least two entries, all finite. */
+    ScaledColumn(double[] h, double epsilon) {
+        double spread = 0;
+        for (double entry : h) {
+            spread = Math.max(spread, Math.abs(entry - h[0]));
+        }
+        this.h = h;
+        this.exponent = excess(spread);
+        this.scale = Math.scalb(1.0, -exponent);
+        this.pivot = h[0] * scale;
+        Sum sum = new Sum();
+        Sum squares = new Sum();
+        for (double entry : h) {
+            DoubleDouble d = deviation(entry);
+            sum.add(d.hi(), d.lo());
+            double square = d.hi() * d.hi();
+            squares.add(square, Math.fma(2 * d.hi(), d.lo(), DoubleDouble.productError(d.hi(), d.hi(), square)));
+        }
+        this.r = sum.get().dividedBy(h.length);
+        this.sumOfSquares = squares.get().plus(r.times(sum.get()).negated());
+        DoubleDouble variance = sumOfSquares.dividedBy(h.length);
+        int power = -2 * exponent;
+        boolean onlyEpsilon = power != 0 && epsilon > 0 && Math.getExponent(epsilon) + power > MODERATE;
+        // The scaled variance, at most 4, may be nothing beside ε, which then does not scale with it.
+        DoubleDouble inside =
+                onlyEpsilon ? DoubleDouble.of(epsilon) : variance.plus(DoubleDouble.of(Math.scalb(epsilon, power)));
+        this.v = inverseStd(inside);
+        this.exponentOfV = (onlyEpsilon ? exponent : 0) - halfExponent(inside);
+    }
+
+    /** By a given mean and variance. */
+    ScaledColumn(double mean, double variance, double epsilon) {
+        this.h = new double[0];
+        this.exponent = Math.abs(mean) < LARGE_MEAN ? 0 : 2;
+        this.scale = Math.scalb(1.0, -exponent);
+        this.pivot = mean * scale;
+        this.r = DoubleDouble.ZERO;
+        this.sumOfSquares = DoubleDouble.ZERO;
+        // v is not scaled with the column: a variance may be as small or large as a double can be
+        int power = Math.max(variance, epsilon) >= 0x1p1023 ? -2 : 0;
+        DoubleDouble inside = DoubleDouble.sum(Math.scalb(variance, power), Math.scalb(epsilon, power));
+        this.v = inverseStd(inside);
+        this.exponentOfV = exponent + power / 2 - halfExponent(inside);
+    }
+
+    /** {@code 1/√inside} (9) without its power of two, and 0 for 0. */
+    private static DoubleDouble inverseStd(DoubleDouble inside) {
+        return inside.hi() == 0
+                ? DoubleDouble.ZERO
+                : inside.scaled(-2 * halfExponent(inside)).inverseSqrt();
+    }
+
+    private static int halfExponent(DoubleDouble number) {
+        return Math.getExponent(number.hi()) >> 1;
+    }
+
+    /** {@code d = h − c}, exactly. */
+    private DoubleDouble deviation(double entry) {
+        double scaled = entry * scale;
+        double d = scaled - pivot;
+        return new DoubleDouble(d, DoubleDouble.sumError(scaled, -pivot, d));
+    }
+
+    /** {@code y = γ·(h − μ)·v + β} of the column. */
+    double[] apply(double gamma, double beta) {
+        double[] y = new double[h.length];
+        for (int i = 0; i < h.length; i++) {
+            y[i] = apply(h[i], gamma, beta);
+        }
+        return y;
+    }
+
+    /** {@code y = γ·(h − μ)·v + β} of one entry. */
+    double apply(double entry, double gamma, double beta) {
+        double y = apply(entry, new Factor(gamma, 0), beta);
+        if (Double.isFinite(y)) {
+            return y;
+        }
+        // γ·v·d and γ·v·r may be larger than their difference by a factor of up to N, and beyond the range of double
+        double reduced = apply(entry, new Factor(gamma, -REDUCTION), Math.scalb(beta, -REDUCTION));
+        return Math.scalb(reduced, REDUCTION);
+    }
+
+    /** γ·v as two words, or null if it or the column is not of moderate size. */
+    DoubleDouble moderateFactor(double gamma) {
+        Factor factor = new Factor(gamma, 0);
+        return exponent == 0 && factor.scale == 1 && factor.scaleTwice == 1 ? factor.number : null;
+    }
+
+    private double apply(double entry, Factor factor, double beta) {
+        DoubleDouble remainder = factor.number.times(r);
+        DoubleDouble offset = DoubleDouble.of(beta)
+                .plus(new DoubleDouble(factor.scaled(-remainder.hi()), factor.scaled(-remainder.lo())));
+        DoubleDouble d = deviation(entry);
+        double product = factor.number.hi() * d.hi();
+        double low = factor.scaled(productLow(factor.number, d.hi(), d.lo(), product));
+        product = factor.scaled(product);
+        double sum = offset.hi() + product;
+        return DoubleDouble.rounded(sum, DoubleDouble.sumError(offset.hi(), product, sum) + (offset.lo() + low));
+    }
+
+    /** The low word of a·(b + bLow), where product is a.hi·b as rounded. */
+    private static double productLow(DoubleDouble a, double b, double bLow, double product) {
+        return Math.fma(a.hi(), bLow, Math.fma(a.lo(), b, DoubleDouble.productError(a.hi(), b, product)));
+    }
+
+    /** dγ, dβ and dh of the column. */
+    Gradients backward(double[] dy, double gamma) {
+        double largest = 0;
+        for (double entry : dy) {
+            largest = Math.max(largest, Math.abs(entry));
+        }
+        return Double.isFinite(largest) ? backward(dy, gamma, excess(largest)) : backwardPlain(dy, gamma);
+    }
+
+    private Gradients backward(double[] dy, double gamma, int exponentOfDy) {
+        int m = h.length;
+        double scaleOfDy = Math.scalb(1.0, -exponentOfDy);
+        Sum sum = new Sum();
+        Sum products = new Sum();
+        for (int i = 0; i < m; i++) {
+            DoubleDouble d = deviation(h[i]);
+            double term = dy[i] * scaleOfDy;
+            sum.add(term, 0);
+            double product = d.hi() * term;
+            products.add(product, Math.fma(term, d.lo(), DoubleDouble.productError(d.hi(), term, product)));
+        }
+        DoubleDouble dyU = products.get().plus(r.times(sum.get()).negated()); // Σ dy·u
+        double dgamma = dyU.times(v).scaled(exponentOfV + exponentOfDy).value(); // (16)
+        double dbeta = sum.get().scaled(exponentOfDy).value(); // (17)
+        DoubleDouble slope = dyU.times(v).times(v).dividedBy(m).scaled(2 * exponentOfV);
+        DoubleDouble offset = sum.get().dividedBy(m).plus(slope.times(r).negated());
+        Factor factor = new Factor(gamma, exponentOfDy - exponent);
+        double[] dh = new double[m];
+        for (int i = 0; i < m; i++) {
+            DoubleDouble d = deviation(h[i]);
+            double term = dy[i] * scaleOfDy;
+            double product = slope.hi() * d.hi();
+            double productLow = productLow(slope, d.hi(), d.lo(), product);
+            double centered = term - offset.hi();
+            double rest = centered - product;
+            double restLow = DoubleDouble.sumError(term, -offset.hi(), centered)
+                    + DoubleDouble.sumError(centered, -product, rest)
+                    - (productLow + offset.lo());
+            double result = factor.number.hi() * rest;
+            double low = productLow(factor.number, rest, restLow, result);
+            dh[i] = factor.scaled(DoubleDouble.rounded(result, low)); // (18)
+        }
+        return new Gradients(dgamma, dbeta, dh);
+    }
+
+    /** As the formulas stand, in plain arithmetic: for NaN and ±Infinity in dy. */
+    private Gradients backwardPlain(double[] dy, double gamma) {
+        int m = h.length;
+        double dbeta = 0;
+        double dyU = 0;
+        for (int i = 0; i < m; i++) {
+            dbeta += dy[i];
+            dyU += dy[i] * (deviation(h[i]).hi() - r.hi());
+        }
+        double dgamma = Math.scalb(dyU * v.hi(), exponentOfV);
+        double slope = Math.scalb(dyU * v.hi() * v.hi() / m, 2 * exponentOfV);
+        Factor factor = new Factor(gamma, -exponent);
+        double[] dh = new double[m];
+        for (int i = 0; i < m; i++) {
+            double rest = dy[i] - dbeta / m - (deviation(h[i]).hi() - r.hi()) * slope;
+            dh[i] = factor.scaled(factor.number.hi() * rest);
+        }
+        return new Gradients(dgamma, dbeta, dh);
+    }
+
+    /** A factor γ·v: two words of moderate size, and what is left of its power of two as two doubles. */
+    private final class Factor {
+        private final DoubleDouble number;
+        private final double scale;
+        private final double scaleTwice;
+
+        /** Power is the power of two that the factor has besides. */
+        Factor(double gamma, int power) {
+            int ofGamma = gamma == 0 ? 0 : Math.getExponent(gamma);
+            int all = power + exponentOfV + ofGamma;
+            int moderate = clamp(all, MODERATE);
+            number = v.times(DoubleDouble.of(Math.scalb(gamma, -ofGamma))).scaled(moderate);
+            int rest = clamp(all - moderate, 2000); // more makes 0 or infinity of any number but 0
+            scale = Math.scalb(1.0, rest / 2);
+            scaleTwice = Math.scalb(1.0, rest - rest / 2);
+        }
+
+        /** Multiplied by the power of two, in two steps that stay between the number's size and that of the result. */
+        double scaled(double value) {
+            return value * scale * scaleTwice;
+        }
+
+        private static int clamp(int value, int limit) {
+            return Math.max(-limit, Math.min(limit, value));
+        }
+    }
+
+    /** A sum of terms of two words. */
+    private static final class Sum {
+        private double sum;
+        private double error;
+        private int terms;
+
+        void add(double term, double low) {
+            double next = sum + term;
+            error += DoubleDouble.sumError(sum, term, next) + low;
+            sum = next;
+            terms++;
+            if (terms % Normalization.BLOCK == 0) {
+                carry();
+            }
+        }
+
+        private void carry() {
+            double next = sum + error;
+            error -= next - sum;
+            sum = next;
+        }
+
+        DoubleDouble get() {
+            if (terms % Normalization.BLOCK != 0) {
+                carry();
+                terms = 0;
+            }
+            return new DoubleDouble(sum, error);
+        }
+    }
+
+    /** The mean μ (2). */
+    private DoubleDouble mean() {
+        return DoubleDouble.of(pivot).plus(r).scaled(exponent);
+    }
+
+    /** The unbiased variance, N/(N − 1) times that of (3). */
+    private DoubleDouble unbiasedVariance() {
+        return sumOfSquares.dividedBy(h.length - 1).scaled(2 * exponent);
+    }
+
+    /** The unbiased variance, rounded; not finite where it is beyond the range of double. */
+    double variance() {
+        return unbiasedVariance().value();
+    }
+
+    /** The running mean (25) after one that was the given one. */
+    double movedMean(double momentum, double running) {
+        return moved(momentum, running, mean());
+    }
+
+    /** The running variance (25) after one that was the given one. */
+    double movedVariance(double momentum, double running) {
+        return moved(momentum, running, unbiasedVariance());
+    }
+
+    static double moved(double momentum, double running, DoubleDouble batch) {
+        DoubleDouble kept = DoubleDouble.sum(1, -momentum).times(DoubleDouble.of(running));
+        return kept.plus(batch.times(DoubleDouble.of(momentum))).value();
+    }
+
+    /** The power of two by which numbers up to the given one have to be divided; 0 for those of moderate size. */
+    private static int excess(double largest) {
+        int exponent = Math.getExponent(largest);
+        return largest == 0 || !Double.isFinite(largest) || Math.abs(exponent) <= MODERATE ? 0 : exponent;
+    }
+}

@@ -22,7 +22,7 @@ import java.util.random.RandomGenerator;
  *
  * <p>Threads: as {@link Layer} says; each of W and b is read once and whole.
  */
-public final class Affine extends BuiltInLayer implements Layer {
+public final class Affine extends ArrayLayer implements Layer {
     private final Parameter weight;
     private final Parameter bias;
     private final List<Parameter> parameters;
@@ -105,12 +105,17 @@ public final class Affine extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
+        return forward(x, null);
+    }
+
+    @Override
+    Matrix forward(Matrix x, double[] y) {
         pass = null;
         outputColumns(x, "forward");
         Matrix w = weight.value();
-        Matrix y = x.timesPlusRow(w, bias.value());
+        Matrix sum = x.timesPlusRow(w, bias.value(), y);
         pass = new Pass(x, w);
-        return y;
+        return sum;
     }
 
     /**
@@ -122,7 +127,7 @@ public final class Affine extends BuiltInLayer implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
-        return x.timesPlusRow(weight.value(), bias.value());
+        return x.timesPlusRow(weight.value(), bias.value(), null);
     }
 
     /**
@@ -133,8 +138,13 @@ public final class Affine extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
+        return backward(dy, null);
+    }
+
+    @Override
+    Matrix backward(Matrix dy, double[] dx) {
         backwardParameters(dy);
-        return dy.timesTranspose(pass.w); // (23)
+        return dy.timesTranspose(pass.w, dx); // (23)
     }
 
     @Override
@@ -166,5 +176,10 @@ public final class Affine extends BuiltInLayer implements Layer {
     @Override
     Object pass() {
         return pass;
+    }
+
+    @Override
+    void forget() {
+        pass = null;
     }
 }

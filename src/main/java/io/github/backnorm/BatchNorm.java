@@ -46,7 +46,7 @@ import java.util.Map;
  * @see <a href="https://arxiv.org/abs/1502.03167">S. Ioffe, C. Szegedy, 2015, Batch Normalization: Accelerating Deep
  *     Network Training by Reducing Internal Covariate Shift</a>
  */
-public final class BatchNorm extends BuiltInLayer implements Layer {
+public final class BatchNorm extends ArrayLayer implements Layer {
     private static final String RUNNING_MEAN = "runningMean";
     private static final String RUNNING_VARIANCE = "runningVariance";
 
@@ -207,9 +207,19 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
+        return forward(x, null);
+    }
+
+    @Override
+    Matrix forward(Matrix x, double[] y) {
+        return forward(x, false, y);
+    }
+
+    /** As {@link #forward(Matrix, double[])}, of the layer and, on demand, the ReLU after it. */
+    Matrix forward(Matrix x, boolean relu, double[] y) {
         pass = null;
         outputColumns(x, "forward");
-        double[] y = new double[x.data().length];
+        double[] result = y == null ? new double[x.data().length] : y;
         Normalization batch = Normalization.ofBatch(
                 x.rows(),
                 features,
@@ -217,8 +227,8 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
                 epsilon,
                 gamma.value().data(),
                 beta.value().data(),
-                false,
-                y); // (2) to (5)
+                relu,
+                result); // (2) to (5)
         int overflowing = batch.overflowingColumn();
         if (overflowing >= 0) {
             Checks.requireFinite(x, "BatchNorm.forward", "x");
@@ -226,7 +236,7 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
         }
         running = moved(running, batch); // (25)
         pass = new Pass(x, batch);
-        return Matrix.wrap(x.rows(), features, y);
+        return Matrix.wrap(x.rows(), features, result);
     }
 
     /**
@@ -237,9 +247,14 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix infer(Matrix x) {
+        return infer(x, false);
+    }
+
+    /** As {@link #infer(Matrix)}, of the layer and, on demand, the ReLU after it. */
+    Matrix infer(Matrix x, boolean relu) {
         outputColumns(x, "infer");
         double[] y = new double[x.data().length];
-        serving().apply(0, x.rows(), x.data(), false, y);
+        serving().apply(0, x.rows(), x.data(), relu, y);
         return Matrix.wrap(x.rows(), features, y);
     }
 
@@ -268,28 +283,38 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        double[] dx = new double[requirePass(dy).x.data().length];
-        backward(dy, dx);
-        return Matrix.wrap(dy.rows(), features, dx);
+        return backward(dy, null);
+    }
+
+    @Override
+    Matrix backward(Matrix dy, double[] dx) {
+        return backward(dy, null, dx);
+    }
+
+    /** As {@link #backward(Matrix, double[])}, of the layer and, if its output a is given, of the ReLU after it. */
+    Matrix backward(Matrix dy, Matrix a, double[] dx) {
+        requireShape(dy);
+        double[] result = dx == null ? new double[dy.data().length] : dx;
+        setGradients(dy, a, result); // (18)
+        return Matrix.wrap(dy.rows(), features, result);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        requirePass(dy);
-        backward(dy, null);
+        requireShape(dy);
+        setGradients(dy, null, null);
     }
 
-    private Pass requirePass(Matrix dy) {
+    private void requireShape(Matrix dy) {
         Pass pass = Checks.requirePass(this.pass, "BatchNorm");
         Checks.requireShape(dy, pass.x.rows(), features, "BatchNorm.backward", "dy");
-        return pass;
     }
 
     /** Sets dγ and dβ, and writes dx if it is not null. */
-    private void backward(Matrix dy, double[] dx) {
+    private void setGradients(Matrix dy, Matrix a, double[] dx) {
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        pass.batch.backward(null, dy.data(), dgamma, dbeta, dx);
+        pass.batch.backward(a == null ? null : a.data(), dy.data(), dgamma, dbeta, dx);
         gamma.setGradient(row(dgamma)); // (16)
         beta.setGradient(row(dbeta)); // (17)
     }
@@ -326,5 +351,10 @@ public final class BatchNorm extends BuiltInLayer implements Layer {
     @Override
     Object pass() {
         return pass;
+    }
+
+    @Override
+    void forget() {
+        pass = null;
     }
 }

@@ -15,6 +15,9 @@ abstract class BuiltInLayer implements Layer {
     /** The record of the last forward pass, a new object each time; null if there is none. */
     abstract Object pass();
 
+    /** Forgets the last forward pass. */
+    abstract void forget();
+
     /** As {@link #outputColumns(int, int, String)} for a matrix that may be null. */
     final int outputColumns(Matrix x, String method) {
         Checks.requireNonNull(x, Checks.typeName(this) + "." + method, "x");

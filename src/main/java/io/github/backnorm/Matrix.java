@@ -220,9 +220,12 @@ public final class Matrix {
         return wrap(rows, right.columns, product);
     }
 
-    /** {@code this·right} with a row added to each row of the product; the shapes fit. */
-    Matrix timesPlusRow(Matrix right, Matrix row) {
-        double[] sum = new double[Checks.requireSize(rows, right.columns, "Matrix.timesPlusRow")];
+    /**
+     * {@code this·right} with a row added to each row of it; the shapes fit. The array is for the result;
+     * null for a new one.
+     */
+    Matrix timesPlusRow(Matrix right, Matrix row, double[] given) {
+        double[] sum = arrayFor(rows, right.columns, given, "Matrix.timesPlusRow");
         Products.gemm(rows, right.columns, columns, data, right.data, row.data, sum);
         return wrap(rows, right.columns, sum);
     }
@@ -234,11 +237,16 @@ public final class Matrix {
         return wrap(columns, right.columns, product);
     }
 
-    /** {@code this·rightᵀ}; the numbers of columns are equal. */
-    Matrix timesTranspose(Matrix right) {
-        double[] product = new double[Checks.requireSize(rows, right.rows, "Matrix.timesTranspose")];
+    /** {@code this·rightᵀ}; the numbers of columns are equal. The array is for the result; null for a new one. */
+    Matrix timesTranspose(Matrix right, double[] given) {
+        double[] product = arrayFor(rows, right.rows, given, "Matrix.timesTranspose");
         Products.gemmNT(rows, right.rows, columns, data, right.data, product);
         return wrap(rows, right.rows, product);
+    }
+
+    private static double[] arrayFor(int rows, int columns, double[] given, String method) {
+        int size = Checks.requireSize(rows, columns, method);
+        return given == null ? new double[size] : given;
     }
 
     /**

@@ -30,6 +30,9 @@ import java.util.stream.Collectors;
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
+    private final double[][]
+            outputs; // arrays of the last pass that its layers' passes refer to, used again by the next
+    private final double[][] gradients; // the same of the last backward
     private Pass pass;
 
     /**
@@ -50,6 +53,8 @@ public final class Network extends BuiltInLayer implements Layer {
             Checks.requireNonNull(layers[i], "Network.new", "layer " + i);
         }
         this.layers = List.of(layers);
+        this.outputs = new double[layers.length][];
+        this.gradients = new double[layers.length][];
         requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()));
     }
 
@@ -130,18 +135,61 @@ public final class Network extends BuiltInLayer implements Layer {
     public Matrix forward(Matrix x) {
         pass = null;
         outputColumns(x, "forward");
+        forget(); // the layers' passes too: they refer to arrays that are now written anew
         Matrix y = x;
-        List<Object> passes = new ArrayList<>();
         List<Integer> columns = new ArrayList<>(List.of(x.columns()));
         for (int i = 0; i < layers.size(); i++) {
-            Layer layer = layers.get(i);
             Matrix input = y;
-            y = outputOf(i, "forward", input, () -> layer.forward(input));
-            passes.add(passOf(layer));
+            if (isFollowedByRelu(i)) {
+                BatchNorm norm = (BatchNorm) layers.get(i);
+                double[] array = between(outputs, i + 1, input.rows(), norm.features());
+                y = at(i, "forward", () -> norm.forward(input, true, array));
+                columns.add(y.columns());
+                i++;
+                ((ReLU) layers.get(i)).remember(y);
+            } else {
+                y = forward(i, input);
+            }
             columns.add(y.columns());
         }
-        pass = new Pass(passes, y.rows(), columns);
+        pass = new Pass(layers.stream().map(Network::passOf).toList(), y.rows(), columns);
         return y;
+    }
+
+    private Matrix forward(int index, Matrix x) {
+        Layer layer = layers.get(index);
+        if (layer instanceof ArrayLayer arrayLayer) {
+            return at(index, "forward", () -> {
+                int columns = arrayLayer.outputColumns(x, "forward");
+                return arrayLayer.forward(x, between(outputs, index, x.rows(), columns));
+            });
+        }
+        return outputOf(index, "forward", x, () -> layer.forward(x));
+    }
+
+    /** Whether the layer is a batch norm with a ReLU after it, which run as one. */
+    private boolean isFollowedByRelu(int index) {
+        return index + 1 < layers.size()
+                && layers.get(index) instanceof BatchNorm
+                && layers.get(index + 1) instanceof ReLU;
+    }
+
+    /**
+     * An array of the network's own for what passes between a layer and the next; null if anyone but two array layers
+     * could see it.
+     */
+    private double[] between(double[][] arrays, int index, int rows, int columns) {
+        if (index < 0
+                || index + 1 >= layers.size()
+                || !(layers.get(index) instanceof ArrayLayer)
+                || !(layers.get(index + 1) instanceof ArrayLayer)) {
+            return null;
+        }
+        int length = Checks.requireSize(rows, columns, place(index, "forward"));
+        if (arrays[index] == null || arrays[index].length != length) {
+            arrays[index] = new double[length];
+        }
+        return arrays[index];
     }
 
     @Override
@@ -151,7 +199,12 @@ public final class Network extends BuiltInLayer implements Layer {
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             Matrix input = y;
-            y = outputOf(i, "infer", input, () -> layer.infer(input));
+            if (isFollowedByRelu(i)) {
+                y = at(i, "infer", () -> ((BatchNorm) layer).infer(input, true));
+                i++;
+            } else {
+                y = outputOf(i, "infer", input, () -> layer.infer(input));
+            }
         }
         return y;
     }
@@ -163,37 +216,50 @@ public final class Network extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        Matrix dyOfFirst = backwardToFirst(dy);
-        return layers.isEmpty() ? dyOfFirst : backwardOf(0, dyOfFirst);
+        return backward(dy, true);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        Matrix dyOfFirst = backwardToFirst(dy);
-        if (!layers.isEmpty()) {
-            at(0, "backward", () -> {
-                layers.get(0).backwardParameters(dyOfFirst);
-                return null;
-            });
-        }
+        backward(dy, false);
     }
 
-    /** Runs backward of all layers but the first, and returns the first one's dy. */
-    private Matrix backwardToFirst(Matrix dy) {
+    /** Runs backward of all layers; of the first one only backwardParameters where dx is not wanted. */
+    private Matrix backward(Matrix dy, boolean dxWanted) {
         Pass pass = requirePass("");
         Checks.requireShape(dy, pass.rows, pass.columns.get(layers.size()), "Network.backward", "dy");
-        Matrix gradient = dy;
-        for (int i = layers.size() - 1; i > 0; i--) {
-            gradient = backwardOf(i, gradient);
+        Matrix dx = dy;
+        for (int i = layers.size() - 1; i >= 0; i--) {
+            Matrix gradient = dx;
+            if (i > 0 && isFollowedByRelu(i - 1)) {
+                ReLU relu = (ReLU) layers.get(i);
+                i--;
+                BatchNorm norm = (BatchNorm) layers.get(i);
+                double[] array = between(gradients, i - 1, pass.rows, norm.features());
+                dx = at(i, "backward", () -> norm.backward(gradient, relu.output(gradient), array));
+            } else if (i > 0 || dxWanted) {
+                dx = backwardOf(i, gradient);
+            } else {
+                at(0, "backward", () -> {
+                    layers.get(0).backwardParameters(gradient);
+                    return null;
+                });
+            }
         }
-        return gradient;
+        return dx;
     }
 
     /** The dx of a layer, which has the shape of its x. */
     private Matrix backwardOf(int index, Matrix dy) {
-        Matrix dx = at(index, "backward", () -> layers.get(index).backward(dy));
-        if (dx == null || dx.rows() != pass.rows || dx.columns() != pass.columns.get(index)) {
-            Checks.requireShape(dx, pass.rows, pass.columns.get(index), place(index, "backward"), "dx");
+        Layer layer = layers.get(index);
+        int columns = pass.columns.get(index);
+        if (layer instanceof ArrayLayer arrayLayer) {
+            double[] array = between(gradients, index - 1, pass.rows, columns);
+            return at(index, "backward", () -> arrayLayer.backward(dy, array));
+        }
+        Matrix dx = at(index, "backward", () -> layer.backward(dy));
+        if (dx == null || dx.rows() != pass.rows || dx.columns() != columns) {
+            Checks.requireShape(dx, pass.rows, columns, place(index, "backward"), "dx");
         }
         return dx;
     }
@@ -262,5 +328,15 @@ public final class Network extends BuiltInLayer implements Layer {
     @Override
     Object pass() {
         return pass;
+    }
+
+    @Override
+    void forget() {
+        pass = null;
+        for (Layer layer : layers) {
+            if (layer instanceof BuiltInLayer builtIn) {
+                builtIn.forget();
+            }
+        }
     }
 }

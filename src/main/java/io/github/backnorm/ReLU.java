@@ -15,11 +15,11 @@ import io.github.backnorm.internal.Elementwise;
  *
  * <p>Threads: as {@link Layer} says.
  */
-public final class ReLU extends BuiltInLayer implements Layer {
+public final class ReLU extends ArrayLayer implements Layer {
     private Pass pass;
 
-    /** What backward needs: the input. */
-    private record Pass(Matrix x) {}
+    /** What backward needs: the output, which is above 0, NaN or 0 where the input is above 0, NaN or another number. */
+    private record Pass(Matrix y) {}
 
     /** Makes the layer. */
     public ReLU() {}
@@ -32,22 +32,39 @@ public final class ReLU extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
+        return forward(x, null);
+    }
+
+    @Override
+    Matrix forward(Matrix x, double[] y) {
         pass = null;
-        Matrix y = infer(x, "forward");
-        pass = new Pass(x);
-        return y;
+        Matrix result = of(x, y, "forward");
+        remember(result);
+        return result;
     }
 
     @Override
     public Matrix infer(Matrix x) {
-        return infer(x, "infer");
+        return of(x, null, "infer");
     }
 
-    private Matrix infer(Matrix x, String method) {
+    private Matrix of(Matrix x, double[] y, String method) {
         outputColumns(x, method);
-        double[] y = new double[x.data().length];
-        Elementwise.relu(x.data(), y);
-        return Matrix.wrap(x.rows(), x.columns(), y);
+        double[] result = y == null ? new double[x.data().length] : y;
+        Elementwise.relu(x.data(), result);
+        return Matrix.wrap(x.rows(), x.columns(), result);
+    }
+
+    /** Takes the output of a forward pass that the layer before has done along with its own. */
+    void remember(Matrix y) {
+        pass = new Pass(y);
+    }
+
+    /** The output of the last forward pass, which dy must have the shape of. */
+    Matrix output(Matrix dy) {
+        Matrix y = Checks.requirePass(pass, "ReLU").y;
+        Checks.requireShape(dy, y.rows(), y.columns(), "ReLU.backward", "dy");
+        return y;
     }
 
     /**
@@ -58,11 +75,15 @@ public final class ReLU extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        Matrix x = Checks.requirePass(pass, "ReLU").x;
-        Checks.requireShape(dy, x.rows(), x.columns(), "ReLU.backward", "dy");
-        double[] dx = new double[x.data().length];
-        Elementwise.reluBackward(x.data(), dy.data(), dx);
-        return Matrix.wrap(x.rows(), x.columns(), dx);
+        return backward(dy, null);
+    }
+
+    @Override
+    Matrix backward(Matrix dy, double[] dx) {
+        Matrix y = output(dy);
+        double[] result = dx == null ? new double[y.data().length] : dx;
+        Elementwise.reluBackward(y.data(), dy.data(), result);
+        return Matrix.wrap(y.rows(), y.columns(), result);
     }
 
     /** {@return the type} */
@@ -79,5 +100,10 @@ public final class ReLU extends BuiltInLayer implements Layer {
     @Override
     Object pass() {
         return pass;
+    }
+
+    @Override
+    void forget() {
+        pass = null;
     }
 }

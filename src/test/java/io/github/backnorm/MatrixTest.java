@@ -60,7 +60,7 @@ final class MatrixTest {
                         "transposeTimes",
                         A.transposeTimes(C),
                         Matrix.of(3, 3, 170, 220, 270, 220, 290, 360, 270, 360, 450)),
-                arguments("timesTranspose", A.timesTranspose(C), Matrix.of(2, 2, 140, 320, 320, 770)),
+                arguments("timesTranspose", A.timesTranspose(C, null), Matrix.of(2, 2, 140, 320, 320, 770)),
                 arguments("transpose", A.transpose(), Matrix.of(3, 2, 1, 4, 2, 5, 3, 6)),
                 arguments("plus", A.plus(C), Matrix.of(2, 3, 11, 22, 33, 44, 55, 66)),
                 arguments("minus", A.minus(C), Matrix.of(2, 3, -9, -18, -27, -36, -45, -54)),
@@ -239,7 +239,7 @@ final class MatrixTest {
             Matrix product = a.times(b);
             assertThat(b.transpose().times(a.transpose())).as(seeds).isEqualTo(product.transpose());
             assertThat(a.transpose().transposeTimes(b)).as(seeds).isEqualTo(product);
-            assertThat(a.timesTranspose(b.transpose())).as(seeds).isEqualTo(product);
+            assertThat(a.timesTranspose(b.transpose(), null)).as(seeds).isEqualTo(product);
         });
     }
 
@@ -334,7 +334,7 @@ final class MatrixTest {
         return Stream.of(
                 operation("times", Matrix::times),
                 operation("transposeTimes", Matrix::transposeTimes),
-                operation("timesTranspose", Matrix::timesTranspose),
+                operation("timesTranspose", (x, y) -> x.timesTranspose(y, null)),
                 operation("plusRow", (x, y) -> x.plusRow(y.row(0))),
                 operation("transpose", (x, y) -> x.transpose()),
                 operation("row", (x, y) -> x.row(2)),
@@ -487,7 +487,7 @@ final class MatrixTest {
                 refused("times", "right is null, expected a value", () -> A.times((Matrix) null)),
                 refused("times", tooLarge, () -> column0.times(row0)),
                 refused("transposeTimes", tooLarge, () -> row0.transposeTimes(row0)),
-                refused("timesTranspose", tooLarge, () -> column0.timesTranspose(column0)),
+                refused("timesTranspose", tooLarge, () -> column0.timesTranspose(column0, null)),
                 refused("plusRow", "row is 1x2, expected 1x3", () -> A.plusRow(Matrix.ofRow(1, 2))),
                 refused("plusRow", "row is 2x3, expected 1x3", () -> A.plusRow(A)),
                 refused("plusRow", "row is null, expected a value", () -> A.plusRow(null)),

@@ -4,10 +4,10 @@ import java.util.Arrays;
 
 /**
  * As many double-doubles as a panel has columns, in two arrays: {@link DoubleDouble}'s operations entry by entry, with
- * its bits wherever all words are finite. Entries that are not are NaN or infinite in either word.
+ * its bits wherever all words are finite. Where they are not, a result is NaN or infinite in either word.
  *
- * <p>The loops are small and without branches, so that C2 vectorizes them. Operations return new arrays and change
- * none; only the kernels write into the words of a sum.
+ * <p>The loops are small and without branches, so that C2 vectorizes them. An operation writes into what it is given
+ * last, which may be an operand, and returns it: fresh arrays cost more time than the operation does.
  */
 @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
 record DoubleDoubles(double[] hi, double[] lo) {
@@ -19,110 +19,91 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return new DoubleDoubles(values, new double[values.length]);
     }
 
-    /** The same number n times. */
-    static DoubleDoubles filled(int n, DoubleDouble value) {
-        DoubleDoubles all = zeros(n);
-        Arrays.fill(all.hi, value.hi());
-        Arrays.fill(all.lo, value.lo());
-        return all;
-    }
-
     DoubleDouble get(int index) {
         return new DoubleDouble(hi[index], lo[index]);
     }
 
-    DoubleDoubles negated() {
-        DoubleDoubles c = zeros(hi.length);
+    void set(int index, DoubleDouble value) {
+        hi[index] = value.hi();
+        lo[index] = value.lo();
+    }
+
+    DoubleDoubles fill(DoubleDouble value) {
+        Arrays.fill(hi, value.hi());
+        Arrays.fill(lo, value.lo());
+        return this;
+    }
+
+    DoubleDoubles plus(DoubleDoubles other, DoubleDoubles to) {
+        return plus(1, other, to);
+    }
+
+    DoubleDoubles minus(DoubleDoubles other, DoubleDoubles to) {
+        return plus(-1, other, to);
+    }
+
+    private DoubleDoubles plus(double sign, DoubleDoubles other, DoubleDoubles to) {
         for (int j = 0; j < hi.length; j++) {
-            c.hi[j] = -hi[j];
-            c.lo[j] = -lo[j];
-        }
-        return c;
-    }
-
-    DoubleDoubles plus(DoubleDoubles other) {
-        int n = hi.length;
-        DoubleDoubles high = sum(hi, other.hi);
-        DoubleDoubles low = sum(lo, other.lo);
-        DoubleDoubles c = zeros(n);
-        for (int j = 0; j < n; j++) {
-            double carry = high.lo[j] + low.hi[j];
-            double carried = high.hi[j] + carry;
-            double rest = (carry - (carried - high.hi[j])) + low.lo[j];
+            double otherHi = sign * other.hi[j];
+            double otherLo = sign * other.lo[j];
+            double high = hi[j] + otherHi;
+            double low = lo[j] + otherLo;
+            double carry = DoubleDouble.sumError(hi[j], otherHi, high) + low;
+            double carried = high + carry;
+            double rest = (carry - (carried - high)) + DoubleDouble.sumError(lo[j], otherLo, low);
             double sum = carried + rest;
-            c.hi[j] = sum;
-            c.lo[j] = rest - (sum - carried);
+            to.hi[j] = sum;
+            to.lo[j] = rest - (sum - carried);
         }
-        return c;
+        return to;
     }
 
-    /** {@code a + b}, exactly. */
-    private static DoubleDoubles sum(double[] a, double[] b) {
-        DoubleDoubles c = zeros(a.length);
-        for (int j = 0; j < a.length; j++) {
-            double sum = a[j] + b[j];
-            c.hi[j] = sum;
-            c.lo[j] = DoubleDouble.sumError(a[j], b[j], sum);
-        }
-        return c;
-    }
-
-    DoubleDoubles minus(DoubleDoubles other) {
-        return plus(other.negated());
-    }
-
-    DoubleDoubles times(DoubleDoubles other) {
-        DoubleDoubles c = zeros(hi.length);
+    DoubleDoubles times(DoubleDoubles other, DoubleDoubles to) {
         for (int j = 0; j < hi.length; j++) {
             double product = hi[j] * other.hi[j];
             double error = DoubleDouble.productError(hi[j], other.hi[j], product)
                     + Math.fma(hi[j], other.lo[j], lo[j] * other.hi[j]);
             double sum = product + error;
-            c.hi[j] = sum;
-            c.lo[j] = error - (sum - product);
+            to.hi[j] = sum;
+            to.lo[j] = error - (sum - product);
         }
-        return c;
+        return to;
     }
 
-    DoubleDoubles dividedBy(double divisor) {
-        DoubleDoubles c = zeros(hi.length);
+    DoubleDoubles dividedBy(double divisor, DoubleDoubles to) {
         for (int j = 0; j < hi.length; j++) {
             double quotient = hi[j] / divisor;
             double error = (Math.fma(-quotient, divisor, hi[j]) + lo[j]) / divisor;
             double sum = quotient + error;
-            c.hi[j] = sum;
-            c.lo[j] = error - (sum - quotient);
+            to.hi[j] = sum;
+            to.lo[j] = error - (sum - quotient);
         }
-        return c;
+        return to;
     }
 
     /** {@code 1/√this} for numbers of moderate size above 0. */
-    DoubleDoubles inverseSqrt() {
-        int n = hi.length;
-        double[] x = new double[n];
-        DoubleDoubles square = zeros(n);
-        for (int j = 0; j < n; j++) {
-            x[j] = 1 / Math.sqrt(hi[j]);
-            square.hi[j] = x[j] * x[j];
-            square.lo[j] = DoubleDouble.productError(x[j], x[j], square.hi[j]);
+    DoubleDoubles inverseSqrt(DoubleDoubles to) {
+        for (int j = 0; j < hi.length; j++) {
+            double x = 1 / Math.sqrt(hi[j]);
+            double square = x * x;
+            double squareLow = DoubleDouble.productError(x, x, square);
+            double product = hi[j] * square;
+            double error =
+                    DoubleDouble.productError(hi[j], square, product) + Math.fma(hi[j], squareLow, lo[j] * square);
+            double nearOne = product + error;
+            double nearOneLow = error - (nearOne - product);
+            double correction = 0.5 * x * ((1 - nearOne) - nearOneLow);
+            double sum = x + correction;
+            to.hi[j] = sum;
+            to.lo[j] = correction - (sum - x);
         }
-        DoubleDoubles nearOne = times(square);
-        DoubleDoubles c = zeros(n);
-        for (int j = 0; j < n; j++) {
-            double correction = 0.5 * x[j] * ((1 - nearOne.hi[j]) - nearOne.lo[j]);
-            double sum = x[j] + correction;
-            c.hi[j] = sum;
-            c.lo[j] = correction - (sum - x[j]);
-        }
-        return c;
+        return to;
     }
 
-    /** Each one rounded to a double. */
-    double[] values() {
-        double[] values = new double[hi.length];
+    /** Writes each one, rounded to a double, into consecutive entries of an array. */
+    void values(double[] to, int at) {
         for (int j = 0; j < hi.length; j++) {
-            values[j] = hi[j] + lo[j];
+            to[at + j] = hi[j] + lo[j];
         }
-        return values;
     }
 }

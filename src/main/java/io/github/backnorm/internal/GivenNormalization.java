@@ -1,5 +1,7 @@
 package io.github.backnorm.internal;
 
+import java.util.stream.IntStream;
+
 /**
  * Normalization by a given mean and variance, {@code y = γ·(h − μ)/√(σ² + ε) + β} (26), entry by entry: what {@link
  * Normalization} applies, with {@code c = μ} and {@code r = 0}.
@@ -18,7 +20,7 @@ public final class GivenNormalization {
     private final double[] gamma;
     private final double[] beta;
     private final ScaledColumn[] columns;
-    private final boolean[] ordinary; // whether the kernels can do the column
+    private final int[] others; // the columns that are not for the kernels
     private final DoubleDoubles factor; // f = γ·v
     private final DoubleDoubles offset; // β
 
@@ -29,18 +31,22 @@ public final class GivenNormalization {
         this.gamma = gamma;
         this.beta = beta;
         this.columns = new ScaledColumn[n];
-        this.ordinary = new boolean[n];
         this.factor = DoubleDoubles.zeros(n);
         this.offset = DoubleDoubles.of(beta);
-        for (int j = 0; j < n; j++) {
-            columns[j] = new ScaledColumn(mean[j], variance[j], epsilon);
-            DoubleDouble product = columns[j].moderateFactor(gamma[j]);
-            ordinary[j] = product != null && Math.abs(beta[j]) <= Normalization.MOST_FACTOR;
-            if (ordinary[j]) {
-                factor.hi()[j] = product.hi();
-                factor.lo()[j] = product.lo();
-            }
+        this.others = IntStream.range(0, n)
+                .filter(j -> !setFactor(j, variance[j], epsilon))
+                .toArray();
+    }
+
+    /** Sets what is known of a column; whether the kernels can do it. */
+    private boolean setFactor(int j, double variance, double epsilon) {
+        columns[j] = new ScaledColumn(mean[j], variance, epsilon);
+        DoubleDouble product = columns[j].moderateFactor(gamma[j]);
+        if (product == null || !(Math.abs(beta[j]) <= Normalization.MOST_FACTOR)) {
+            return false;
         }
+        factor.set(j, product);
+        return true;
     }
 
     /**
@@ -58,8 +64,8 @@ public final class GivenNormalization {
                     set(k, h, y);
                 }
             }
-            for (int j = 0; j < n; j++) {
-                for (int k = at + j; !ordinary[j] && k < at + rows * n; k += n) {
+            for (int j : others) {
+                for (int k = at + j; k < at + rows * n; k += n) {
                     set(k, h, y);
                 }
             }

@@ -138,16 +138,20 @@ public final class Normalization {
         private final int width;
         private final double[] pivot; // c
         private final ScaledColumn[] scaled; // what is not done here; the others are null
-        private DoubleDoubles r; // mean(d)
-        private DoubleDoubles sumOfSquares; // Σ u²
-        private DoubleDoubles v;
-        private DoubleDoubles factor; // f = γ·v
+        private final DoubleDoubles r; // mean(d)
+        private final DoubleDoubles sumOfSquares; // Σ u²
+        private final DoubleDoubles v;
+        private final DoubleDoubles factor; // f = γ·v
 
         Panel(int from, int to) {
             this.from = from;
             this.width = to - from;
             this.pivot = Arrays.copyOfRange(h, from, to);
             this.scaled = new ScaledColumn[width];
+            this.r = DoubleDoubles.zeros(width);
+            this.sumOfSquares = DoubleDoubles.zeros(width);
+            this.v = DoubleDoubles.zeros(width);
+            this.factor = DoubleDoubles.zeros(width);
         }
 
         void forward(double[] allBeta, boolean relu, double[] y) {
@@ -157,13 +161,15 @@ public final class Normalization {
                 kernels.sumDeviations(rows(i), width, h, at(i), n, pivot, sum, squares);
             }
             double[] beta = part(allBeta);
-            r = sum.dividedBy(m);
-            sumOfSquares = squares.minus(r.times(sum));
-            DoubleDoubles inside =
-                    sumOfSquares.dividedBy(m).plus(DoubleDoubles.filled(width, DoubleDouble.of(epsilon))); // (3)
-            v = inside.inverseSqrt(); // (9)
-            factor = v.times(DoubleDoubles.of(part(gamma)));
-            DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r));
+            DoubleDoubles work = DoubleDoubles.zeros(width);
+            sum.dividedBy(m, r);
+            squares.minus(r.times(sum, work), sumOfSquares);
+            DoubleDoubles inside = sumOfSquares // σ² + ε (3)
+                    .dividedBy(m, work)
+                    .plus(DoubleDoubles.zeros(width).fill(DoubleDouble.of(epsilon)), work);
+            inside.inverseSqrt(v); // (9)
+            v.times(DoubleDoubles.of(part(gamma)), factor);
+            DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, sum), sum);
             for (int j = 0; j < width; j++) {
                 boolean inRange = isModerate(squares.hi()[j], MOST)
                         || (squares.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
@@ -201,13 +207,14 @@ public final class Normalization {
                 int atm = mask(i, a, dy, masked);
                 kernels.sumGradients(rows(i), width, h, at(i), n, masked, atm, ldm, pivot, sum, products, squares);
             }
-            DoubleDoubles dyU = products.minus(r.times(sum)); // Σ dy·u
-            DoubleDoubles dyXHat = dyU.times(v); // (16)
-            System.arraycopy(dyXHat.values(), 0, dgamma, from, width);
-            System.arraycopy(sum.values(), 0, dbeta, from, width); // (17)
+            DoubleDoubles work = DoubleDoubles.zeros(width);
+            DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u
+            DoubleDoubles dyXHat = dyU.times(v, dyU); // Σ dy·ĥ
+            dyXHat.values(dgamma, from); // (16)
+            sum.values(dbeta, from); // (17)
             if (dh != null) {
-                DoubleDoubles slope = dyXHat.times(v).dividedBy(m); // λ
-                DoubleDoubles offset = sum.dividedBy(m).minus(slope.times(r));
+                DoubleDoubles slope = dyXHat.times(v, dyXHat).dividedBy(m, dyXHat); // λ
+                DoubleDoubles offset = sum.dividedBy(m, sum).minus(slope.times(r, work), sum);
                 for (int i = 0; i < m; i += BLOCK) {
                     int atm = mask(i, a, dy, masked);
                     kernels.differentiate( // (18)
@@ -244,8 +251,8 @@ public final class Normalization {
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {
-            DoubleDoubles mean = DoubleDoubles.of(pivot).plus(r); // (2)
-            DoubleDoubles variance = sumOfSquares.dividedBy(m - 1);
+            DoubleDoubles mean = DoubleDoubles.of(pivot).plus(r, DoubleDoubles.zeros(width)); // (2)
+            DoubleDoubles variance = sumOfSquares.dividedBy(m - 1, DoubleDoubles.zeros(width));
             double[] movedMean = moved(momentum, part(runningMean), mean);
             double[] movedVariance = moved(momentum, part(runningVariance), variance);
             for (int j = 0; j < width; j++) {
@@ -265,10 +272,13 @@ public final class Normalization {
         }
 
         private double[] moved(double momentum, double[] running, DoubleDoubles batch) {
-            DoubleDoubles kept =
-                    DoubleDoubles.filled(width, DoubleDouble.sum(1, -momentum)).times(DoubleDoubles.of(running));
-            DoubleDoubles taken = batch.times(DoubleDoubles.filled(width, DoubleDouble.of(momentum)));
-            return kept.plus(taken).values();
+            DoubleDoubles kept = DoubleDoubles.of(running);
+            DoubleDoubles work = DoubleDoubles.zeros(width);
+            kept = work.fill(DoubleDouble.sum(1, -momentum)).times(kept, kept);
+            DoubleDoubles sum = kept.plus(batch.times(work.fill(DoubleDouble.of(momentum)), work), kept);
+            double[] moved = new double[width];
+            sum.values(moved, 0);
+            return moved;
         }
 
         private int rows(int i) {

@@ -1,9 +1,7 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
-import java.util.stream.IntStream;
 import jdk.incubator.vector.DoubleVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
@@ -295,8 +293,7 @@ final class VectorKernels extends Kernels {
     // down a group, their words in registers; what works on entries alone runs along the rows, as memory does.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
-    private static final double[] LANE_NUMBERS =
-            IntStream.range(0, LANES).asDoubleStream().toArray();
+    private static final double[] ZEROS = new double[LANES];
 
     private static DoubleVector load(double[] a, int at) {
         return DoubleVector.fromArray(SPECIES, a, at);
@@ -319,20 +316,22 @@ final class VectorKernels extends Kernels {
         return a.lanewise(VectorOperators.FMA, b, c);
     }
 
-    /** Writes the lanes of a group that no group before has had; the others hold their results already. */
-    private static void store(DoubleVector result, double[] a, int at, VectorMask<Double> own) {
-        load(a, at).blend(result, own).intoArray(a, at);
+    /** Writes the lanes of a group but the first ones, which a group before has written. */
+    private static void store(DoubleVector result, double[] a, int at, int written) {
+        if (written == 0) {
+            result.intoArray(a, at);
+        } else {
+            double[] lanes = new double[LANES];
+            result.intoArray(lanes, 0);
+            System.arraycopy(lanes, written, a, at + written, LANES - written);
+        }
     }
 
     /** Writes sums and their errors as double-doubles. */
-    private static void carry(DoubleVector sum, DoubleVector error, DoubleDoubles to, int at, VectorMask<Double> own) {
+    private static void carry(DoubleVector sum, DoubleVector error, DoubleDoubles to, int at, int written) {
         DoubleVector next = sum.add(error);
-        store(error.sub(next.sub(sum)), to.lo(), at, own);
-        store(next, to.hi(), at, own);
-    }
-
-    private static VectorMask<Double> own(int had) {
-        return load(LANE_NUMBERS, 0).compare(VectorOperators.GE, (double) had);
+        store(error.sub(next.sub(sum)), to.lo(), at, written);
+        store(next, to.hi(), at, written);
     }
 
     @Override
@@ -354,7 +353,7 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             int j,
-            int had,
+            int written,
             double[] pivot,
             DoubleDoubles sums,
             DoubleDoubles squares) {
@@ -376,9 +375,8 @@ final class VectorKernels extends Kernels {
             squareSumLow = squareSumLow.add(sumError(squareSum, square, next).add(low));
             squareSum = next;
         }
-        VectorMask<Double> own = own(had);
-        carry(sum, sumLow, sums, j, own);
-        carry(squareSum, squareSumLow, squares, j, own);
+        carry(sum, sumLow, sums, j, written);
+        carry(squareSum, squareSumLow, squares, j, written);
     }
 
     @Override
@@ -459,7 +457,7 @@ final class VectorKernels extends Kernels {
             int atDy,
             int lddy,
             int j,
-            int had,
+            int written,
             double[] pivot,
             DoubleDoubles sums,
             DoubleDoubles products,
@@ -486,10 +484,9 @@ final class VectorKernels extends Kernels {
                     productSumLow.add(sumError(productSum, product, next).add(low));
             productSum = next;
         }
-        VectorMask<Double> own = own(had);
-        carry(sum, sumLow, sums, j, own);
-        carry(productSum, productSumLow, products, j, own);
-        store(squareSum, squares, j, own);
+        carry(sum, sumLow, sums, j, written);
+        carry(productSum, productSumLow, products, j, written);
+        store(squareSum, squares, j, written);
     }
 
     @Override
@@ -571,7 +568,8 @@ final class VectorKernels extends Kernels {
         for (int g = 0; g < n; g += LANES) {
             int k = at + Math.min(g, n - LANES);
             DoubleVector x = load(y, k);
-            x.blend(0.0, x.compare(VectorOperators.LE, 0.0)).intoArray(a, k);
+            DoubleVector zero = load(ZEROS, 0);
+            x.blend(zero, x.compare(VectorOperators.LE, zero)).intoArray(a, k);
         }
     }
 
@@ -590,7 +588,7 @@ final class VectorKernels extends Kernels {
         for (int g = 0; g < n; g += LANES) {
             int j = Math.min(g, n - LANES);
             DoubleVector x = load(y, at + j);
-            DoubleVector zero = DoubleVector.zero(SPECIES);
+            DoubleVector zero = load(ZEROS, 0);
             zero.blend(load(da, at + j), x.compare(VectorOperators.GT, zero))
                     .blend(x, x.compare(VectorOperators.NE, x))
                     .intoArray(dy, atDy + j);

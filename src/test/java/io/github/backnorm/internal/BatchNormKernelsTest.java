@@ -1,0 +1,219 @@
+package io.github.backnorm.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** The kernels of batch norm and ReLU, scalar and SIMD, against their definitions entry by entry: the same bits. */
+final class BatchNormKernelsTest {
+    private static final long SEED = 20261124;
+
+    /** Calls that bring a kernel through the interpreter and C1 to C2, whose threshold is 15,000 calls and loops. */
+    private static final int CALLS = 20_000;
+
+    private static final int[] ROWS = {0, 1, 2, 3, 5, 32, Normalization.BLOCK};
+
+    private static final int[] COLUMNS = IntStream.concat(IntStream.rangeClosed(0, 17), IntStream.of(63, 64, 65, 100))
+            .toArray();
+
+    static Stream<Kernels> kernels() {
+        return Stream.of(new ScalarKernels(), Kernels.chosen());
+    }
+
+    @Test
+    void chosen_underTheVectorModule_hasLanes() {
+        boolean vector = "vector".equals(System.getProperty("backnorm.test.execution"));
+
+        assertThat(Kernels.chosen().lanes() > 1).isEqualTo(vector);
+    }
+
+    @ParameterizedTest
+    @MethodSource("kernels")
+    void kernels_anyShapeColdAndCompiled_bitsOfTheDefinitions(Kernels kernels) {
+        assertBitsOfAllShapes(kernels);
+        for (int i = 0; i < CALLS; i++) {
+            new Block(3, 19, 1).run(kernels);
+        }
+        assertBitsOfAllShapes(kernels);
+    }
+
+    private static void assertBitsOfAllShapes(Kernels kernels) {
+        for (int m : ROWS) {
+            for (int n : COLUMNS) {
+                for (int offset : new int[] {0, 3}) {
+                    Block expected = new Block(m, n, offset);
+                    Block actual = new Block(m, n, offset);
+                    expected.define();
+                    actual.run(kernels);
+                    actual.assertSameBits(expected, kernels + ", " + m + "x" + n + ", offset " + offset);
+                }
+            }
+        }
+    }
+
+    /** A block in the middle of larger arrays, what the kernels are given with it, and what they give. */
+    private static final class Block {
+        final int m;
+        final int n;
+        final int at;
+        final int ld;
+        final int atDy;
+        final int lddy;
+        final double[] h;
+        final double[] dy;
+        final double[] pivot;
+        final DoubleDoubles[] words = new DoubleDoubles[8];
+        final double[] squares;
+        final double[] y;
+        final double[] dh;
+        final double[] relu;
+        final double[] reluInPlace;
+        final double[] masked;
+
+        Block(int m, int n, int offset) {
+            Random random = new Random(SEED + 1000L * m + n);
+            this.m = m;
+            this.n = n;
+            this.at = offset;
+            this.ld = n + offset;
+            this.atDy = 2 * offset;
+            this.lddy = n + 2 * offset;
+            this.h = random.doubles(at + m * ld + 1, 1e3, 1e3 + 1).toArray();
+            this.dy = random.doubles(atDy + m * lddy + 1, -1, 1).toArray();
+            this.pivot = random.doubles(n, -1e3, 1e3).toArray();
+            for (int i = 0; i < words.length; i++) {
+                double[] hi = random.doubles(n, -1, 1).toArray();
+                words[i] = new DoubleDoubles(
+                        hi, Arrays.stream(hi).map(w -> 0x1p-55 * w * w).toArray());
+            }
+            this.squares = random.doubles(n).toArray();
+            this.y = new double[h.length];
+            this.dh = new double[h.length];
+            this.relu = new double[h.length];
+            double[] special = {0.0, -0.0, Double.NaN, -Double.NaN, 1 / 0.0, -1 / 0.0, Double.MIN_VALUE, -1, 2, 3};
+            this.reluInPlace = random.ints(h.length, 0, special.length)
+                    .mapToDouble(i -> special[i])
+                    .toArray();
+            this.masked = new double[dy.length];
+        }
+
+        void run(Kernels kernels) {
+            kernels.sumDeviations(m, n, h, at, ld, pivot, words[0], words[1]);
+            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], y);
+            kernels.sumGradients(m, n, h, at, ld, dy, atDy, lddy, pivot, words[4], words[5], squares);
+            kernels.differentiate(m, n, h, at, ld, dy, atDy, lddy, pivot, words[5], words[6], words[7], dh);
+            kernels.reluBackward(m, n, reluInPlace, at, ld, h, masked, atDy, lddy);
+            kernels.relu(m, n, reluInPlace, at, ld, relu);
+            kernels.relu(m, n, reluInPlace, at, ld, reluInPlace);
+        }
+
+        void define() {
+            columns(j -> {
+                for (int i = 0; i < m; i++) {
+                    DoubleDouble d = DoubleDouble.sum(h[at + i * ld + j], -pivot[j]);
+                    add(words[0], j, d);
+                    DoubleDouble square = product(DoubleDouble.of(d.hi()), DoubleDouble.of(d.hi()));
+                    add(words[1], j, new DoubleDouble(square.hi(), Math.fma(2 * d.hi(), d.lo(), square.lo())));
+                }
+                carry(words[0], j);
+                carry(words[1], j);
+            });
+            entries((i, j) -> {
+                DoubleDouble product = product(words[2].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
+                DoubleDouble offset = words[3].get(j);
+                double sum = offset.hi() + product.hi();
+                double error = DoubleDouble.sumError(offset.hi(), product.hi(), sum);
+                y[at + i * ld + j] = sum + (error + (offset.lo() + product.lo()));
+            });
+            columns(j -> {
+                for (int i = 0; i < m; i++) {
+                    double term = dy[atDy + i * lddy + j];
+                    DoubleDouble d = DoubleDouble.sum(h[at + i * ld + j], -pivot[j]);
+                    add(words[4], j, DoubleDouble.of(term));
+                    add(words[5], j, product(DoubleDouble.of(term), d));
+                    squares[j] = Math.fma(term, term, squares[j]);
+                }
+                carry(words[4], j);
+                carry(words[5], j);
+            });
+            entries((i, j) -> {
+                DoubleDouble product = product(words[5].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
+                DoubleDouble offset = words[6].get(j);
+                DoubleDouble centered = DoubleDouble.sum(dy[atDy + i * lddy + j], -offset.hi());
+                DoubleDouble rest = DoubleDouble.sum(centered.hi(), -product.hi());
+                double low = centered.lo() + rest.lo() - (product.lo() + offset.lo());
+                dh[at + i * ld + j] = words(product(words[7].get(j), new DoubleDouble(rest.hi(), low)));
+            });
+            entries((i, j) -> {
+                double entry = reluInPlace[at + i * ld + j];
+                double da = h[at + i * ld + j];
+                masked[atDy + i * lddy + j] = entry > 0 ? da : entry <= 0 ? 0.0 : Double.NaN;
+                relu[at + i * ld + j] = entry <= 0 ? 0.0 : entry;
+                reluInPlace[at + i * ld + j] = entry <= 0 ? 0.0 : entry;
+            });
+        }
+
+        private static double words(DoubleDouble words) {
+            return words.hi() + words.lo();
+        }
+
+        /** Not normalized: the low word is what the kernels carry. */
+        private static DoubleDouble product(DoubleDouble a, DoubleDouble b) {
+            double product = a.hi() * b.hi();
+            double error = DoubleDouble.productError(a.hi(), b.hi(), product);
+            return new DoubleDouble(product, Math.fma(a.hi(), b.lo(), Math.fma(a.lo(), b.hi(), error)));
+        }
+
+        private static void add(DoubleDoubles sums, int j, DoubleDouble term) {
+            DoubleDouble sum = DoubleDouble.sum(sums.hi()[j], term.hi());
+            sums.set(j, new DoubleDouble(sum.hi(), sums.lo()[j] + (sum.lo() + term.lo())));
+        }
+
+        private static void carry(DoubleDoubles sums, int j) {
+            double sum = sums.hi()[j] + sums.lo()[j];
+            sums.set(j, new DoubleDouble(sum, sums.lo()[j] - (sum - sums.hi()[j])));
+        }
+
+        private void columns(Consumer<Integer> definition) {
+            for (int j = 0; j < n; j++) {
+                definition.accept(j);
+            }
+        }
+
+        private interface Entry {
+            void define(int i, int j);
+        }
+
+        private void entries(Entry entry) {
+            for (int i = 0; i < m; i++) {
+                for (int j = 0; j < n; j++) {
+                    entry.define(i, j);
+                }
+            }
+        }
+
+        /** In whole arrays: what is beside the block is untouched too. */
+        void assertSameBits(Block expected, String name) {
+            List<double[]> actual = arrays();
+            List<double[]> wanted = expected.arrays();
+            for (int i = 0; i < actual.size(); i++) {
+                assertThat(actual.get(i)).as("array %d, %s", i, name).isEqualTo(wanted.get(i));
+            }
+        }
+
+        private List<double[]> arrays() {
+            Stream<double[]> all = Stream.concat(
+                    Arrays.stream(words).flatMap(word -> Stream.of(word.hi(), word.lo())),
+                    Stream.of(h, dy, pivot, squares, y, dh, relu, reluInPlace, masked));
+            return all.toList();
+        }
+    }
+}

@@ -1,0 +1,157 @@
+package io.github.backnorm.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Arrays;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** That a column's bits depend on the column alone, whichever way it is computed. The errors are tested elsewhere. */
+final class NormalizationTest {
+    private static final long SEED = 20261124;
+    private static final double EPSILON = 1e-5;
+
+    /** What one pass forward and backward gives. */
+    @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+    private record Pass(double[] y, double[] dh, double[] dgamma, double[] dbeta) {
+        /** Over arrays with old content. */
+        static Pass of(int m, int n, double[] h, double[] dy, double[] gamma, double[] beta, boolean relu) {
+            Pass pass = new Pass(nans(m * n), nans(m * n), nans(n), nans(n));
+            Normalization batch = Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, relu, pass.y);
+            batch.backward(relu ? pass.y : null, dy, pass.dgamma, pass.dbeta, pass.dh);
+            return pass;
+        }
+
+        private static double[] nans(int n) {
+            double[] nans = new double[n];
+            Arrays.fill(nans, Double.NaN);
+            return nans;
+        }
+    }
+
+    private static double[] uniform(int n, int salt) {
+        return new Random(SEED + salt).doubles(n, -1, 1).toArray();
+    }
+
+    private static double[] column(int n, double[] a, int j) {
+        return IntStream.range(0, a.length / n).mapToDouble(i -> a[i * n + j]).toArray();
+    }
+
+    /** Both sides of a block of rows, of a panel of columns, and of any lane count. */
+    @ParameterizedTest
+    @CsvSource({
+        "2, 1", "3, 5", "5, 8", "7, 17", "32, 100", "63, 9", "64, 31", "65, 33", "129, 3", "2, 255", "3, 256", "4, 257",
+        "5, 513"
+    })
+    void columns_fastOrScaled_sameBits(int m, int n) {
+        double[] h = uniform(m * n, 1);
+        double[] dy = uniform(m * n, 2);
+        double[] gamma = uniform(n, 3);
+        double[] beta = uniform(n, 4);
+        for (int j = 0; j < n; j += 2) { // every other column has a large mean
+            for (int i = 0; i < m; i++) {
+                h[i * n + j] += 1e6;
+            }
+        }
+
+        Pass pass = Pass.of(m, n, h, dy, gamma, beta, false);
+
+        for (int j = 0; j < n; j++) {
+            ScaledColumn scaled = new ScaledColumn(column(n, h, j), EPSILON);
+            ScaledColumn.Gradients gradients = scaled.backward(column(n, dy, j), gamma[j]);
+            String name = m + "x" + n + ", column " + j + ", seed " + SEED;
+            assertThat(column(n, pass.y, j)).as("y, %s", name).isEqualTo(scaled.apply(gamma[j], beta[j]));
+            assertThat(column(n, pass.dh, j)).as("dh, %s", name).isEqualTo(gradients.dh());
+            assertThat(pass.dgamma[j]).as("dγ, %s", name).isEqualTo(gradients.dgamma());
+            assertThat(pass.dbeta[j]).as("dβ, %s", name).isEqualTo(gradients.dbeta());
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({"2, 3", "5, 9", "70, 17", "3, 300"})
+    void relu_inOnePass_sameBitsAsApart(int m, int n) {
+        double[] h = uniform(m * n, 5);
+        double[] dy = uniform(m * n, 6);
+        double[] gamma = uniform(n, 7);
+        double[] beta = uniform(n, 8);
+        for (int i = 0; i < m; i++) {
+            h[i * n + n / 2] *= 1e-200; // not for the kernels, and nearly constant beside ε
+            h[i * n] = 1; // constant: y is β, dγ is 0
+        }
+        dy[n - 1] = Double.POSITIVE_INFINITY;
+
+        Pass fused = Pass.of(m, n, h, dy, gamma, beta, true);
+
+        Pass plain = Pass.of(m, n, h, dy, gamma, beta, false);
+        double[] a = new double[m * n];
+        double[] masked = new double[m * n];
+        Elementwise.relu(plain.y, a);
+        Elementwise.reluBackward(plain.y, dy, masked);
+        Pass apart = Pass.of(m, n, h, masked, gamma, beta, false);
+        assertThat(fused.y).as("a, seed %d", SEED).isEqualTo(a);
+        assertThat(fused.dh).as("dh, seed %d", SEED).isEqualTo(apart.dh);
+        assertThat(fused.dgamma).as("dγ, seed %d", SEED).isEqualTo(apart.dgamma);
+        assertThat(fused.dbeta).as("dβ, seed %d", SEED).isEqualTo(apart.dbeta);
+    }
+
+    @Test
+    void backward_dhNotWanted_sameGradients() {
+        double[] h = uniform(35, 9);
+        double[] dy = uniform(35, 10);
+        double[] gamma = uniform(5, 11);
+        double[] dgamma = new double[5];
+        double[] dbeta = new double[5];
+        Pass pass = Pass.of(7, 5, h, dy, gamma, gamma, false);
+
+        Normalization.ofBatch(7, 5, h, EPSILON, gamma, gamma, false, new double[35])
+                .backward(null, dy, dgamma, dbeta, null);
+
+        assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);
+        assertThat(dbeta).as("seed %d", SEED).isEqualTo(pass.dbeta);
+    }
+
+    /** The second column is for no kernel, and of the third the entries are not that overflow. */
+    @ParameterizedTest
+    @ValueSource(ints = {3, 8, 21})
+    void given_rowsTogetherOrAlone_sameBits(int n) {
+        int m = 40;
+        double[] h = uniform(m * n, 12);
+        double[] mean = uniform(n, 13);
+        double[] variance = uniform(n, 14);
+        double[] gamma = uniform(n, 15);
+        Arrays.setAll(variance, j -> variance[j] * variance[j]);
+        gamma[1] = 1e200;
+        gamma[2] = 1e100;
+        double[] special = {Double.NaN, Double.POSITIVE_INFINITY, -1e308, 1e300, Double.MAX_VALUE};
+        for (int i = 0; i < special.length; i++) {
+            Arrays.fill(h, (3 + 7 * i) * n, (4 + 7 * i) * n, special[i]);
+        }
+        GivenNormalization given = new GivenNormalization(mean, variance, EPSILON, gamma, uniform(n, 16));
+        for (boolean relu : new boolean[] {false, true}) {
+            double[] together = new double[m * n];
+            given.apply(0, m, h, relu, together);
+
+            double[] alone = new double[m * n];
+            double[] twoParts = new double[m * n];
+            for (int i = 0; i < m; i++) {
+                given.apply(i, i + 1, h, relu, alone);
+            }
+            given.apply(0, 13, h, relu, twoParts);
+            given.apply(13, m, h, relu, twoParts);
+
+            assertThat(alone).as("relu %s, seed %d", relu, SEED).isEqualTo(together);
+            assertThat(twoParts).as("relu %s, seed %d", relu, SEED).isEqualTo(together);
+            for (int i = 0; i < m; i++) {
+                boolean spoiled = i % 7 == 3 && i / 7 < special.length;
+                double[] row = Arrays.copyOfRange(together, i * n, (i + 1) * n);
+                assertThat(Arrays.stream(row).allMatch(Double::isFinite) || spoiled)
+                        .as("row %d, relu %s, seed %d", i, relu, SEED)
+                        .isTrue();
+            }
+        }
+    }
+}

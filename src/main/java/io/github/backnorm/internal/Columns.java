@@ -10,17 +10,23 @@ public final class Columns {
 
     /** {@code sums[j] = Σᵢ a[i,j]}. */
     public static void sums(int m, int n, double[] a, double[] sums) {
-        CompensatedSums compensated = compensated(m, n, a);
+        Kernels.chosen().sumColumns(m, n, a, sums, new double[n]);
         for (int j = 0; j < n; j++) {
-            sums[j] = compensated.value(j);
+            if (!Double.isFinite(sums[j])) {
+                sums[j] = sum(m, n, a, j).value(0);
+            }
         }
     }
 
     /** {@code means[j] = (1/m)·Σᵢ a[i,j]}. */
     public static void means(int m, int n, double[] a, double[] means) {
-        CompensatedSums compensated = compensated(m, n, a);
+        double[] low = new double[n];
+        Kernels.chosen().sumColumns(m, n, a, means, low);
         for (int j = 0; j < n; j++) {
-            means[j] = compensated.get(j).dividedBy(m).value();
+            DoubleDouble sum = Double.isFinite(means[j])
+                    ? new DoubleDouble(means[j], low[j])
+                    : sum(m, n, a, j).get(0);
+            means[j] = sum.dividedBy(m).value();
         }
     }
 
@@ -31,12 +37,13 @@ public final class Columns {
         }
     }
 
-    private static CompensatedSums compensated(int m, int n, double[] a) {
-        CompensatedSums sums = new CompensatedSums(n);
+    /** The sum of a column, formed with the rules for what is not finite. */
+    private static CompensatedSums sum(int m, int n, double[] a, int column) {
+        CompensatedSums sum = new CompensatedSums(1);
         for (int i = 0; i < m; i++) {
-            sums.add(a, i * n);
+            sum.add(a, i * n + column);
         }
-        return sums;
+        return sum;
     }
 
     /** {@code b[i,j] = a[i,j] + row[j]}. */

@@ -53,6 +53,12 @@ abstract class Kernels {
         }
     }
 
+    /**
+     * Sums of the columns of a, m×n, in two words each, as {@link CompensatedSums} forms them; a sum that is not finite
+     * may be another there. The arrays for the words hold zeros before.
+     */
+    abstract void sumColumns(int m, int n, double[] a, double[] sum, double[] low);
+
     // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
     // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays. The
     // deviations d = h − c, c being the pivot, are two words, exactly, and so are the products of d and one word up to

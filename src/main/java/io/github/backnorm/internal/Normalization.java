@@ -1,7 +1,6 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
-import java.util.function.IntConsumer;
 
 /**
  * Batch normalization of a batch by its own statistics, forward and backward, as if computed in twice the working
@@ -51,6 +50,12 @@ public final class Normalization {
      */
     private static final int PANEL = 256;
 
+    /** The same where panels are tasks for several threads. */
+    private static final int NARROW_PANEL = 64;
+
+    /** Of an entry, forward or backward, about. */
+    private static final int OPERATIONS = 60;
+
     /** Squares and sums of squares from 2^−800 to 2^800 have room for their error terms. */
     private static final double MOST = 0x1p800;
 
@@ -63,6 +68,7 @@ public final class Normalization {
     private final double[] h;
     private final double[] gamma;
     private final double epsilon;
+    private final boolean parallel;
     private final Panel[] panels;
 
     private Normalization(int m, int n, double[] h, double[] gamma, double epsilon) {
@@ -71,7 +77,9 @@ public final class Normalization {
         this.h = h;
         this.gamma = gamma;
         this.epsilon = epsilon;
-        this.panels = new Panel[(n + PANEL - 1) / PANEL];
+        this.parallel = Parallel.pays((double) OPERATIONS * m * n);
+        int width = parallel ? NARROW_PANEL : PANEL;
+        this.panels = new Panel[(n + width - 1) / width];
         int from = 0;
         for (int p = 0; p < panels.length; p++) {
             int to = p == panels.length - 1 ? n : (int) ((long) n * (p + 1) / panels.length) / 8 * 8;
@@ -89,7 +97,7 @@ public final class Normalization {
     public static Normalization ofBatch(
             int m, int n, double[] h, double epsilon, double[] gamma, double[] beta, boolean relu, double[] y) {
         Normalization batch = new Normalization(m, n, h, gamma, epsilon);
-        forEach(batch.panels.length, p -> batch.panels[p].forward(beta, relu, y));
+        Parallel.run(batch.parallel, batch.panels.length, p -> batch.panels[p].forward(beta, relu, y));
         return batch;
     }
 
@@ -101,13 +109,7 @@ public final class Normalization {
      * @param dh m×n, or null if it is not wanted
      */
     public void backward(double[] a, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-        forEach(panels.length, p -> panels[p].backward(a, dy, dgamma, dbeta, dh));
-    }
-
-    private static void forEach(int tasks, IntConsumer task) {
-        for (int i = 0; i < tasks; i++) {
-            task.accept(i);
-        }
+        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, dy, dgamma, dbeta, dh));
     }
 
     /**

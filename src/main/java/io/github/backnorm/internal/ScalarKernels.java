@@ -31,6 +31,25 @@ final class ScalarKernels extends Kernels {
     // into which the row is copied and out of which the result is.
 
     @Override
+    void sumColumns(int m, int n, double[] a, double[] sum, double[] low) {
+        for (int i = 0; i < m; i++) {
+            addRow(0, n, a, i * n, sum, low);
+        }
+    }
+
+    /** Adds the entries of a row to the sums from one to another. */
+    static void addRow(int from, int to, double[] a, int at, double[] sum, double[] low) {
+        for (int j = from; j < to; j++) {
+            double old = sum[j];
+            double term = a[at + j];
+            double plain = old + term;
+            double error = DoubleDouble.sumError(old, term, plain) + low[j];
+            sum[j] = plain + error;
+            low[j] = error - (sum[j] - plain);
+        }
+    }
+
+    @Override
     void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
         double[] x = new double[n];

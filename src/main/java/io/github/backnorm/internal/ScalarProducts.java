@@ -118,9 +118,15 @@ final class ScalarProducts {
             int x = i * aRow + p * aColumn;
             int q = 0;
             if (rows == 3) {
-                for (; q + 2 < depth; q += 3) {
-                    update(width, a, x + q * aColumn, aRow, aColumn, b[q], b[q + 1], b[q + 2], c[0], c[1], c[2]);
+                for (; q + 2 < depth; q += 6) {
+                    boolean six = q + 5 < depth;
+                    int r = six ? q + 3 : q;
+                    int start = x + q * aColumn;
+                    update(
+                            width, six, a, start, aRow, aColumn, b[q], b[q + 1], b[q + 2], b[r], b[r + 1], b[r + 2],
+                            c[0], c[1], c[2]);
                 }
+                q = depth - depth % 3;
             }
             for (; q < depth; q++) {
                 for (int row = 0; row < rows; row++) {
@@ -133,19 +139,27 @@ final class ScalarProducts {
         }
     }
 
-    /** Rows x/aRow and the two after it of C plus the nine entries of A that begin at x times three rows of B. */
+    /**
+     * Three rows of C, the one at x and the two after it, plus the entries of A that begin there times three or six rows
+     * of B. Six, because the method is then longer than what C2 inlines; inlined, it would not be vectorized on JDK 17.
+     */
     private static void update(
             int n,
+            boolean six,
             double[] a,
-            int x,
+            int start,
             int aRow,
             int aColumn,
             double[] b0,
             double[] b1,
             double[] b2,
+            double[] b3,
+            double[] b4,
+            double[] b5,
             double[] cx,
             double[] cy,
             double[] cz) {
+        int x = start;
         int y = x + aRow;
         int z = y + aRow;
         double x0 = a[x];
@@ -161,6 +175,29 @@ final class ScalarProducts {
             double u0 = b0[j];
             double u1 = b1[j];
             double u2 = b2[j];
+            cx[j] = Math.fma(x2, u2, Math.fma(x1, u1, Math.fma(x0, u0, cx[j])));
+            cy[j] = Math.fma(y2, u2, Math.fma(y1, u1, Math.fma(y0, u0, cy[j])));
+            cz[j] = Math.fma(z2, u2, Math.fma(z1, u1, Math.fma(z0, u0, cz[j])));
+        }
+        if (!six) {
+            return;
+        }
+        x += 3 * aColumn;
+        y += 3 * aColumn;
+        z += 3 * aColumn;
+        x0 = a[x];
+        x1 = a[x + aColumn];
+        x2 = a[x + 2 * aColumn];
+        y0 = a[y];
+        y1 = a[y + aColumn];
+        y2 = a[y + 2 * aColumn];
+        z0 = a[z];
+        z1 = a[z + aColumn];
+        z2 = a[z + 2 * aColumn];
+        for (int j = 0; j < n; j++) {
+            double u0 = b3[j];
+            double u1 = b4[j];
+            double u2 = b5[j];
             cx[j] = Math.fma(x2, u2, Math.fma(x1, u1, Math.fma(x0, u0, cx[j])));
             cy[j] = Math.fma(y2, u2, Math.fma(y1, u1, Math.fma(y0, u0, cy[j])));
             cz[j] = Math.fma(z2, u2, Math.fma(z1, u1, Math.fma(z0, u0, cz[j])));

@@ -335,6 +335,31 @@ final class VectorKernels extends Kernels {
     }
 
     @Override
+    void sumColumns(int m, int n, double[] a, double[] sum, double[] low) {
+        int vectorized = SPECIES.loopBound(n);
+        for (int j = 0; j < vectorized; j += LANES) {
+            sumColumns(m, n, a, j, sum, low);
+        }
+        for (int i = 0; i < m; i++) {
+            ScalarKernels.addRow(vectorized, n, a, i * n, sum, low);
+        }
+    }
+
+    private static void sumColumns(int m, int n, double[] a, int j, double[] sums, double[] lows) {
+        DoubleVector sum = load(sums, j);
+        DoubleVector low = load(lows, j);
+        for (int i = 0, k = j; i < m; i++, k += n) {
+            DoubleVector term = load(a, k);
+            DoubleVector plain = sum.add(term);
+            DoubleVector error = sumError(sum, term, plain).add(low);
+            sum = plain.add(error);
+            low = error.sub(sum.sub(plain));
+        }
+        sum.intoArray(sums, j);
+        low.intoArray(lows, j);
+    }
+
+    @Override
     void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
         if (n < LANES) {

@@ -1,0 +1,76 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.ByteBuffer;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** The same bits in every execution of the build: kernels, lanes, numbers of threads, JDKs. */
+@Tag("bits")
+final class TrainingBitsTest {
+    private static final String EXPECTED = "fc9d5e95970b62597f980798b1bc8a5da023e2fe54198194e6c2e2d28e108c7d";
+
+    @Test
+    void training_smallAndLargeBatches_givesTheExpectedBits() {
+        MessageDigest digest = sha256();
+        train(network(13, 17, 11, 5), 9, 60, digest);
+        train(network(120, 130, 70, 10), 300, 2, digest); // large enough for several threads
+        assertThat(HexFormat.of().formatHex(digest.digest())).isEqualTo(EXPECTED);
+    }
+
+    private static Network network(int... sizes) {
+        Random random = new Random(1);
+        List<Layer> layers = new ArrayList<>();
+        for (int i = 1; i < sizes.length; i++) {
+            layers.add(new Affine(sizes[i - 1], sizes[i], random));
+            if (i < sizes.length - 1) {
+                layers.add(new BatchNorm(sizes[i]));
+                layers.add(new ReLU());
+            }
+        }
+        return new Network(layers.toArray(Layer[]::new));
+    }
+
+    private static void train(Network network, int batch, int steps, MessageDigest digest) {
+        Random random = new Random(2);
+        int inputs = ((Affine) network.layers().get(0)).inputs();
+        for (int step = 0; step < steps; step++) {
+            Matrix x = Matrix.generate(batch, inputs, (row, column) -> 2 * random.nextDouble() - 1);
+            Matrix y = network.forward(x);
+            add(digest, y);
+            add(digest, network.backward(y.map(value -> value - 1).times(1.0 / batch)));
+            for (Parameter parameter : network.parameters()) {
+                add(digest, parameter.gradient());
+                parameter.setValue(parameter.value().plusScaled(-0.1, parameter.gradient()));
+            }
+            network.state().values().forEach(matrix -> add(digest, matrix));
+            Matrix served = network.infer(x);
+            assertThat(network.infer(x.row(batch - 1))).isEqualTo(served.row(batch - 1));
+            add(digest, served);
+        }
+    }
+
+    private static void add(MessageDigest digest, Matrix matrix) {
+        double[] entries = matrix.toArray();
+        ByteBuffer bytes = ByteBuffer.allocate(Double.BYTES * entries.length);
+        for (double entry : entries) {
+            bytes.putLong(Double.doubleToLongBits(entry));
+        }
+        digest.update(bytes.array());
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException impossible) {
+            throw new IllegalStateException(impossible);
+        }
+    }
+}

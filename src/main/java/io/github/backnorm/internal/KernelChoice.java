@@ -72,7 +72,9 @@ final class KernelChoice {
             return new KernelChoice(null, "Java runs without --add-modules " + MODULE);
         }
         String obstacle = obstacle(
-                System.getProperty("java.vm.name"), System.getProperty("java.vm.info"), vmOption("UseJVMCICompiler"));
+                System.getProperty("java.vm.name", ""),
+                System.getProperty("java.vm.info", ""),
+                vmOption("UseJVMCICompiler"));
         if (!obstacle.isEmpty()) {
             return new KernelChoice(null, obstacle);
         }
@@ -94,6 +96,9 @@ final class KernelChoice {
     static String obstacle(String vmName, String vmInfo, String jvmciCompiler) {
         if (!vmName.contains("HotSpot") && !vmName.contains("OpenJDK")) {
             return "the JVM is " + vmName + ", not HotSpot";
+        }
+        if (!vmName.contains("Server")) {
+            return "the JVM has no C2 compiler (" + vmName + ")";
         }
         if (vmInfo.contains("interpreted") || vmInfo.contains("emulated-client")) {
             return "the JVM runs without its C2 compiler (" + vmInfo + ")";

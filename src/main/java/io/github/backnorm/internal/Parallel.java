@@ -1,7 +1,10 @@
 package io.github.backnorm.internal;
 
 import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
 
@@ -13,40 +16,53 @@ import java.util.function.IntConsumer;
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
  * Callers cut their work into {@value #TASKS_PER_THREAD} tasks a thread or more.
  *
- * <p>The system property {@code backnorm.threads} limits the threads, the caller's included; 1 means the caller's alone.
+ * <p>When a task throws, no further one is begun, and the caller gets the first exception once none runs any more.
+ *
+ * <p>The system property {@code backnorm.threads} sets the number of threads, the caller's included, up to one more than
+ * the common pool has; 1 means the caller's alone. The default is the number of processors, up to the same.
  *
  * <p>What a task computes must not depend on which thread runs it or on where the cuts are.
  */
 final class Parallel {
     static final int TASKS_PER_THREAD = 8;
 
-    private static final int THREADS = threads(
-            System.getProperty("backnorm.threads"),
-            Math.min(Runtime.getRuntime().availableProcessors(), ForkJoinPool.getCommonPoolParallelism() + 1));
+    private static final String WANTED = System.getProperty("backnorm.threads");
+
+    /** Requests for help that may wait in the pool: one that is busy for long, or has no threads, must not fill up. */
+    static final int MOST_WAITING = 100;
+
+    private static final AtomicInteger WAITING = new AtomicInteger();
+
+    /** Tasks that other threads than the callers' have done, for tests to see. */
+    static final LongAdder HELPED = new LongAdder();
+
+    /** Threads that work is spread over, 0 if the property makes no sense; tests change it. */
+    static int threads =
+            threads(WANTED, Runtime.getRuntime().availableProcessors(), ForkJoinPool.getCommonPoolParallelism());
 
     /** Operations from which on threads are used; tests lower it. */
     static double threshold = 4e6;
 
     private Parallel() {}
 
-    /** Threads that work is spread over, the caller's included. */
+    /**
+     * Threads that work is spread over, the caller's included; an IllegalStateException if the system property makes no
+     * sense.
+     */
     static int threads() {
-        return THREADS;
+        if (threads == 0) {
+            throw new IllegalStateException("backnorm.threads is " + WANTED + ", expected a number from 1 on");
+        }
+        return threads;
     }
 
-    static int threads(String wanted, int available) {
-        if (wanted == null) {
-            return available;
-        }
+    static int threads(String wanted, int processors, int pool) {
         try {
-            int threads = Integer.parseInt(wanted);
-            if (threads > 0) {
-                return threads;
-            }
+            int threads = wanted == null ? processors : Integer.parseInt(wanted);
+            return Math.max(0, Math.min(threads, pool + 1));
         } catch (NumberFormatException noNumber) {
-            // refused below
+            return 0;
         }
-        throw new IllegalStateException("backnorm.threads is " + wanted + ", expected a number from 1 on");
     }
 
     /**
@@ -55,17 +71,17 @@ final class Parallel {
      * @param operations additions, multiplications and the like
      */
     static boolean pays(double operations) {
-        return THREADS > 1 && operations >= threshold;
+        return threads() > 1 && operations >= threshold;
     }
 
     /** The number of tasks that work should at least be cut into. */
     static int tasks() {
-        return TASKS_PER_THREAD * THREADS;
+        return TASKS_PER_THREAD * threads();
     }
 
     /** Runs the tasks 0 to tasks − 1, on the caller's thread alone if not parallel; all are done when it returns. */
     static void run(boolean parallel, int tasks, IntConsumer task) {
-        int helpers = parallel ? Math.min(THREADS, tasks) - 1 : 0;
+        int helpers = parallel ? Math.min(threads(), tasks) - 1 : 0;
         if (helpers <= 0) {
             for (int i = 0; i < tasks; i++) {
                 task.accept(i);
@@ -74,19 +90,33 @@ final class Parallel {
         }
         Job job = new Job(tasks, task);
         for (int i = 0; i < helpers; i++) {
-            ForkJoinPool.commonPool().execute(job);
+            askForHelp(job);
         }
-        job.run();
+        job.work();
         job.await();
     }
 
+    private static void askForHelp(Job job) {
+        if (WAITING.get() < MOST_WAITING) {
+            WAITING.incrementAndGet();
+            try {
+                ForkJoinPool.commonPool().execute(job);
+            } catch (RejectedExecutionException full) {
+                WAITING.decrementAndGet();
+            } catch (OutOfMemoryError noThread) {
+                // The request waits for a thread all the same; the caller does without.
+            }
+        }
+    }
+
+    /** The pool runs it: help that has been asked for. */
     private static final class Job implements Runnable {
         private final int tasks;
         private final AtomicInteger next = new AtomicInteger();
         private final AtomicInteger done = new AtomicInteger();
+        private final AtomicReference<Throwable> failure = new AtomicReference<>();
         private final Thread caller = Thread.currentThread();
         private volatile IntConsumer task;
-        private volatile Throwable failure;
 
         Job(int tasks, IntConsumer task) {
             this.tasks = tasks;
@@ -95,17 +125,28 @@ final class Parallel {
 
         @Override
         public void run() {
+            WAITING.decrementAndGet();
+            HELPED.add(work());
+        }
+
+        /** Does tasks until none is left, and returns how many. */
+        int work() {
             IntConsumer task = this.task;
+            int worked = 0;
             for (int i = next.getAndIncrement(); i < tasks; i = next.getAndIncrement()) {
                 try {
-                    task.accept(i);
+                    if (failure.get() == null) {
+                        task.accept(i);
+                    }
                 } catch (RuntimeException | Error thrown) {
-                    failure = thrown;
+                    failure.compareAndSet(null, thrown);
                 }
-                if (done.incrementAndGet() == tasks) {
+                worked++;
+                if (done.incrementAndGet() == tasks && Thread.currentThread() != caller) {
                     LockSupport.unpark(caller);
                 }
             }
+            return worked;
         }
 
         void await() {
@@ -118,10 +159,10 @@ final class Parallel {
                 Thread.currentThread().interrupt();
             }
             task = null; // a helper that comes late must not keep the arrays alive
-            if (failure instanceof RuntimeException runtime) {
+            if (failure.get() instanceof RuntimeException runtime) {
                 throw runtime;
             }
-            if (failure instanceof Error error) {
+            if (failure.get() instanceof Error error) {
                 throw error;
             }
         }

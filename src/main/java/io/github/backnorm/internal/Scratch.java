@@ -1,15 +1,16 @@
 package io.github.backnorm.internal;
 
 import java.lang.ref.SoftReference;
-import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ConcurrentLinkedDeque;
 
 /**
  * Arrays for packed operands, kept from one product to the next: allocating one costs as much as filling it.
  *
- * <p>As many are kept as were in use at a time, and none when memory runs short.
+ * <p>As many are kept as were in use at a time, and none when memory runs short. What was given back last is taken
+ * first: it is in the caches, and those not wanted any more are left to age, by which the garbage collector frees them.
  */
 final class Scratch {
-    private static final ConcurrentLinkedQueue<SoftReference<double[]>> FREE = new ConcurrentLinkedQueue<>();
+    private static final ConcurrentLinkedDeque<SoftReference<double[]>> FREE = new ConcurrentLinkedDeque<>();
 
     private Scratch() {}
 
@@ -25,6 +26,6 @@ final class Scratch {
     }
 
     static void giveBack(double[] array) {
-        FREE.add(new SoftReference<>(array));
+        FREE.push(new SoftReference<>(array));
     }
 }

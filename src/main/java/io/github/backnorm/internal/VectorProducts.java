@@ -7,8 +7,8 @@ import java.util.function.IntConsumer;
  *
  * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index; the block of B is packed into
  * panels of up to four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by
- * one panel. A packed operand lies in the order in which a tile reads it. Edges are padded with zeros, and their tiles
- * go through an array of one tile.
+ * one panel. A packed operand lies in the order in which a tile reads it. At the edges it has gaps, filled with
+ * anything: their tiles go through an array of one tile, of which only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed

@@ -7,17 +7,23 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 import java.math.RoundingMode;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
+import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
-import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
+/** All kernels of the execution run the same table, against three plain loops, which is against each other. */
+@Tag("bits")
 final class ProductsTest {
     private static final double NAN = Double.NaN;
     private static final double INFINITY = Double.POSITIVE_INFINITY;
@@ -50,28 +56,67 @@ final class ProductsTest {
     /** m, n, k for the comparison with exact arithmetic, which is slow. */
     private static final int[][] EXACT_SHAPES = {{3, 2, 0}, {5, 4, 1}, {7, 11, 13}, {2, 3, 130}, {31, 37, 41}};
 
-    /** The three products; each hands A (m×k) and B (k×n) on as it is wanted. */
-    enum Product {
-        GEMM,
-        GEMM_TN,
-        GEMM_NT;
+    /** Sizes on each side of the edges of the kernels' blocks, and of powers of two, up to 4 vectors of 8 lanes. */
+    private static final int[] ROWS = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 47, 48, 49, 503, 504, 505, 1008, 1009};
 
-        /** The product; the array for it has another content before, the operands have the same one afterwards. */
+    private static final int[] COLUMNS = {
+        1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 63, 64, 65, 511, 512, 513, 1024, 1025
+    };
+
+    private static final int[] INNER = {1, 2, 3, 4, 5, 15, 16, 17, 62, 63, 64, 126, 127, 1023, 1024, 1025, 2049};
+
+    /** Several blocks along each pair of dimensions. */
+    private static final int[][] BLOCKS = {{505, 513, 65}, {13, 513, 1025}, {505, 9, 1025}, {1009, 17, 64}};
+
+    private static final double THRESHOLD = Parallel.threshold;
+    private static final int THREADS = Parallel.threads;
+
+    /** One of the products that kernels know. */
+    private record Product(Kernels kernels, boolean aTransposed, boolean bTransposed, boolean withBias) {
+        static List<Product> all() {
+            List<Boolean> either = List.of(false, true);
+            return Execution.kernels().stream()
+                    .flatMap(kernels -> either.stream()
+                            .flatMap(a -> either.stream()
+                                    .flatMap(b -> either.stream().map(bias -> new Product(kernels, a, b, bias)))))
+                    .toList();
+        }
+
+        /** The product of A and B, each handed on as it is wanted; where it is put together there was NaN before. */
         double[] of(Operands x) {
-            double[] a = this == GEMM_TN ? transposed(x.m, x.k, x.a) : x.a.clone();
-            double[] b = this == GEMM_NT ? transposed(x.k, x.n, x.b) : x.b.clone();
-            double[] aBefore = a.clone();
-            double[] bBefore = b.clone();
+            double[] a = aTransposed ? transposed(x.m, x.k, x.a) : x.a;
+            double[] b = bTransposed ? transposed(x.k, x.n, x.b) : x.b;
             double[] c = new double[x.m * x.n];
             Arrays.fill(c, NAN);
-            switch (this) {
-                case GEMM -> Products.gemm(x.m, x.n, x.k, a, b, c);
-                case GEMM_TN -> Products.gemmTN(x.m, x.n, x.k, a, b, c);
-                case GEMM_NT -> Products.gemmNT(x.m, x.n, x.k, a, b, c);
-            }
-            assertThat(a).as("A after %s, %s", this, x).isEqualTo(aBefore);
-            assertThat(b).as("B after %s, %s", this, x).isEqualTo(bBefore);
+            int packed = Math.min(1024, x.k) * (Math.min(512, x.m) + Math.min(512, x.n) + 64);
+            double[] scratch = Scratch.take(packed);
+            Arrays.fill(scratch, 0, packed, NAN);
+            Scratch.giveBack(scratch);
+            Products.gemm(kernels, x.m, x.n, x.k, a, aTransposed, b, bTransposed, withBias ? x.bias : null, c);
             return c;
+        }
+
+        @Override
+        public String toString() {
+            return kernels + (aTransposed ? ", AᵀB" : ", AB") + (bTransposed ? "ᵀ" : "") + (withBias ? " + bias" : "");
+        }
+    }
+
+    /** Lets each product of these operands be what three loops give. */
+    private static void assertChains(Operands x) {
+        double[] chains = x.chains();
+        double[] sums = IntStream.range(0, chains.length)
+                .mapToDouble(t -> chains[t] + x.bias[t % x.n])
+                .toArray();
+        for (Product product : Product.all()) {
+            double[] a = x.a.clone();
+            double[] b = x.b.clone();
+            double[] bias = x.bias.clone();
+            assertThat(product.of(x)).as("%s, %s", product, x).isEqualTo(product.withBias ? sums : chains);
+            assertThat(List.of(x.a, x.b, x.bias))
+                    .as("operands after %s, %s", product, x)
+                    .usingElementComparator(Arrays::compare)
+                    .containsExactly(a, b, bias);
         }
     }
 
@@ -81,14 +126,16 @@ final class ProductsTest {
         final int k;
         final double[] a;
         final double[] b;
+        final double[] bias;
         final String name;
 
-        Operands(int m, int n, int k, double[] a, double[] b, String name) {
+        Operands(int m, int n, int k, double[] a, double[] b, double[] bias, String name) {
             this.m = m;
             this.n = n;
             this.k = k;
             this.a = a;
             this.b = b;
+            this.bias = bias;
             this.name = name;
         }
 
@@ -104,18 +151,17 @@ final class ProductsTest {
                     : () -> values[random.nextInt(values.length)];
             double[] a = DoubleStream.generate(entry).limit((long) m * k).toArray();
             double[] b = DoubleStream.generate(entry).limit((long) k * n).toArray();
-            return new Operands(m, n, k, a, b, "seed " + seed);
+            double[] bias = DoubleStream.generate(entry).limit(n).toArray();
+            return new Operands(m, n, k, a, b, bias, "seed " + seed);
         }
 
         double[] chains() {
             double[] c = new double[m * n];
             for (int i = 0; i < m; i++) {
-                for (int j = 0; j < n; j++) {
-                    double acc = 0.0;
-                    for (int p = 0; p < k; p++) {
-                        acc = Math.fma(a[i * k + p], b[p * n + j], acc);
+                for (int p = 0; p < k; p++) {
+                    for (int j = 0; j < n; j++) {
+                        c[i * n + j] = Math.fma(a[i * k + p], b[p * n + j], c[i * n + j]);
                     }
-                    c[i * n + j] = acc;
                 }
             }
             return c;
@@ -132,44 +178,120 @@ final class ProductsTest {
         return Stream.concat(small, Arrays.stream(LARGER_SHAPES));
     }
 
+    private static Stream<int[]> edges() {
+        return Stream.of(
+                        shapesOf(ROWS, new int[] {3, 33}, new int[] {5}),
+                        shapesOf(new int[] {1, 5, 6, 7, 13}, COLUMNS, new int[] {7}),
+                        shapesOf(new int[] {2, 6, 13}, new int[] {5, 17, 32}, INNER),
+                        Arrays.stream(BLOCKS))
+                .flatMap(shapes -> shapes);
+    }
+
+    private static Stream<int[]> shapesOf(int[] rows, int[] columns, int[] inner) {
+        return Arrays.stream(rows)
+                .boxed()
+                .flatMap(m -> Arrays.stream(columns)
+                        .boxed()
+                        .flatMap(n -> Arrays.stream(inner).mapToObj(k -> new int[] {m, n, k})));
+    }
+
+    private static Stream<int[]> randomShapes(int count) {
+        Random random = new Random(count);
+        return Stream.generate(() -> new int[] {random.nextInt(250), random.nextInt(250), random.nextInt(250)})
+                .limit(count);
+    }
+
     private static double[] transposed(int rows, int columns, double[] a) {
         return IntStream.range(0, a.length)
                 .mapToDouble(t -> a[t % rows * columns + t / rows])
                 .toArray();
     }
 
-    @ParameterizedTest
-    @EnumSource
-    void product_anyShape_isOneFmaChainPerEntry(Product product) {
-        shapes().map(s -> Operands.random(s))
-                .forEach(x -> assertThat(product.of(x)).as(x.toString()).isEqualTo(x.chains()));
+    @AfterEach
+    void restoreThreads() {
+        Parallel.threshold = THRESHOLD;
+        Parallel.threads = THREADS;
     }
 
-    @ParameterizedTest
-    @EnumSource
-    void product_signedZerosAndUnderflow_isOneFmaChainPerEntry(Product product) {
-        shapes().map(s -> Operands.random(s, 0.0, -0.0, MIN, -MIN))
-                .forEach(x -> assertThat(product.of(x)).as(x.toString()).isEqualTo(x.chains()));
+    @Test
+    void product_anyShape_isOneFmaChainPerEntry() {
+        Stream.of(shapes(), edges(), randomShapes(30))
+                .flatMap(shapes -> shapes)
+                .forEach(shape -> assertChains(Operands.random(shape)));
     }
 
-    @ParameterizedTest
-    @EnumSource
-    void product_oneNanAndOneInfinity_spoilTheirRowAndColumnOnly(Product product) {
+    @Test
+    void product_signedZerosAndUnderflow_isOneFmaChainPerEntry() {
+        shapes().forEach(shape -> assertChains(Operands.random(shape, 0.0, -0.0, MIN, -MIN)));
+    }
+
+    @Test
+    void product_nanAndInfinities_isOneFmaChainPerEntry() {
+        shapes().forEach(
+                        shape -> assertChains(Operands.random(shape, 1, -1, 0.0, -0.0, MAX, INFINITY, -INFINITY, NAN)));
+    }
+
+    @Test
+    void product_oneNanAndOneInfinity_spoilTheirRowAndColumnOnly() {
         shapes().map(s -> Operands.random(s))
                 .filter(x -> x.a.length > 0 && x.b.length > 0)
                 .forEach(x -> {
                     x.a[x.a.length / 2] = NAN;
                     x.b[x.b.length / 2] = -INFINITY;
-                    assertThat(product.of(x)).as(x.toString()).isEqualTo(x.chains());
+                    assertChains(x);
                 });
     }
 
     @ParameterizedTest
-    @EnumSource
-    void product_uniformEntries_withinHighamsBoundOfExactProduct(Product product) {
+    @ValueSource(ints = {1, 2, 3, 4, 7})
+    void product_anyNumberOfThreads_isOneFmaChainPerEntry(int threads) {
+        Parallel.threshold = 0;
+        Parallel.threads = threads;
+        long helpedBefore = Parallel.HELPED.sum();
+        Stream.of(Arrays.stream(LARGER_SHAPES), Arrays.stream(BLOCKS), randomShapes(10))
+                .flatMap(shapes -> shapes)
+                .forEach(shape -> assertChains(Operands.random(shape)));
+        assertThat(Parallel.HELPED.sum() > helpedBefore)
+                .as("%d threads: others than this one have worked", threads)
+                .isEqualTo(threads > 1);
+    }
+
+    /** The vector kernels, once compiled, make no vectors on the heap: by that it shows that C2 has compiled them. */
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void product_onceCompiled_keepsItsBitsAndAllocatesNextToNothing(boolean parallel) {
+        Operands x = Operands.random(new int[] {25, 67, 70});
+        Parallel.threads = parallel ? 3 : 1;
+        Parallel.threshold = 0;
+        for (Product product : Product.all()) {
+            double[] a = product.aTransposed ? transposed(x.m, x.k, x.a) : x.a;
+            double[] b = product.bTransposed ? transposed(x.k, x.n, x.b) : x.b;
+            double[] c = new double[x.m * x.n];
+            double[] bias = product.withBias ? x.bias : null;
+            Runnable run = () -> Products.gemm(
+                    product.kernels, x.m, x.n, x.k, a, product.aTransposed, b, product.bTransposed, bias, c);
+            Consumer<String> check =
+                    when -> assertThat(c).as("%s, %s", product, when).isEqualTo(product.of(x));
+            run.run();
+            check.accept("cold");
+            int tasks = parallel ? 5 : 1;
+            // An edge tile of 6 rows by at most 32 columns, and what one product keeps itself; scalar: three rows of C
+            // and a block of B.
+            long ofTask = product.kernels.lanes() > 1 ? 6 * 32 * 8L : 8L * (3 + 63) * (x.n + 2);
+            long most = 512 + tasks * ofTask;
+            assertThat(Allocation.ofCompiled(run, most))
+                    .as("%s: bytes", product)
+                    .isLessThanOrEqualTo(most);
+            check.accept("compiled");
+        }
+    }
+
+    @Test
+    void product_uniformEntries_withinHighamsBoundOfExactProduct() {
         for (int[] shape : EXACT_SHAPES) {
             Operands x = Operands.random(shape);
-            double[] c = product.of(x);
+            double[] c = new double[x.m * x.n];
+            Products.gemm(x.m, x.n, x.k, x.a, x.b, c);
             BigDecimal[] a = exact(x.a);
             BigDecimal[] b = exact(x.b);
             BigDecimal gamma = gamma(x.k);
@@ -235,11 +357,26 @@ final class ProductsTest {
         double[] columns = IntStream.range(0, k * n).mapToDouble(t -> b[t / n]).toArray();
         double[] entries = new double[m * n];
         Arrays.fill(entries, expected);
-        for (Product product : Product.values()) {
-            assertThat(product.of(new Operands(m, n, k, rows, columns, name)))
-                    .as("%s, %s", product, name)
-                    .isEqualTo(entries);
+        Operands x = new Operands(m, n, k, rows, columns, new double[n], name);
+        for (Product product : Product.all()) {
+            if (!product.withBias) {
+                assertThat(product.of(x)).as("%s, %s", product, name).isEqualTo(entries);
+            }
         }
+    }
+
+    @Test
+    void gemm_eachTransposition_isTheProductOfItsName() {
+        double[] a = row(1, 2, 3, 4, 5, 6); // 2×3, or 3×2 where it is transposed
+        double[] c = new double[4];
+        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), c);
+        assertThat(c).isEqualTo(row(4, 5, 10, 11));
+        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), row(10, 20), c);
+        assertThat(c).isEqualTo(row(14, 25, 20, 31));
+        Products.gemmTN(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), c);
+        assertThat(c).isEqualTo(row(6, 8, 8, 10));
+        Products.gemmNT(2, 2, 3, a, row(1, 0, 1, 0, 1, 1), c);
+        assertThat(c).isEqualTo(row(4, 5, 10, 11));
     }
 
     @Test

@@ -1,0 +1,20 @@
+package io.github.backnorm.internal;
+
+/**
+ * What {@code java -jar} of the library runs: prints the version, the kernels and why these, and the number of threads.
+ * Nothing else in the library prints.
+ */
+final class Main {
+    private Main() {}
+
+    public static void main(String[] arguments) {
+        String version = Main.class.getPackage().getImplementationVersion();
+        System.out.println("Backnorm " + (version == null ? "development" : version));
+        System.out.println(KernelChoice.make());
+        System.out.println(threads(Parallel.threads()));
+    }
+
+    private static String threads(int threads) {
+        return threads == 1 ? "1 thread" : threads + " threads";
+    }
+}

@@ -1,0 +1,32 @@
+package io.github.backnorm.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+
+/** The execution of the tests, of which the build has several, and what it is there to test. */
+final class Execution {
+    private Execution() {}
+
+    static String name() {
+        return System.getProperty("backnorm.test.execution");
+    }
+
+    /** The kernels that the execution is to test: scalar ones, and SIMD ones where there is the vector module. */
+    static List<Kernels> kernels() {
+        if (name().equals("plain")) {
+            return List.of(new ScalarKernels());
+        }
+        Kernels vector = KernelChoice.of("vector").kernels();
+        boolean x86 = List.of("amd64", "x86_64").contains(System.getProperty("os.arch"));
+        assertThat(vector.lanes()).as("lanes in execution %s", name()).satisfies(lanes -> {
+            switch (name()) {
+                case "vector" -> assertThat(lanes).isGreaterThanOrEqualTo(2);
+                case "vector-4-lanes" -> assertThat(lanes == 4 || !x86).isTrue();
+                case "vector-2-lanes" -> assertThat(lanes).isEqualTo(2);
+                default -> throw new AssertionError(name());
+            }
+        });
+        return List.of(new ScalarKernels(), vector);
+    }
+}

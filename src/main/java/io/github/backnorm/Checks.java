@@ -52,10 +52,13 @@ final class Checks {
     }
 
     static void requireLength(double[] values, int length, String where, String what, String expected) {
-        requireNonNull(values, where, what);
-        if (values.length != length) {
+        requireLength(requireNonNull(values, where, what).length, length, where, what, expected);
+    }
+
+    static void requireLength(int actual, int length, String where, String what, String expected) {
+        if (actual != length) {
             throw new IllegalArgumentException(
-                    where + ": " + what + " has length " + values.length + ", expected " + expected);
+                    where + ": " + what + " has length " + actual + ", expected " + expected);
         }
     }
 
@@ -68,6 +71,13 @@ final class Checks {
         requireNonNull(matrix, where, what);
         if (matrix.rows() != rows || matrix.columns() != columns) {
             throw refusal(where, what, shape(matrix), shape(rows, columns) + note);
+        }
+    }
+
+    static void requireEntries(Matrix matrix, String where, String what) {
+        requireNonNull(matrix, where, what);
+        if (matrix.data().length == 0) {
+            throw refusal(where, what, shape(matrix), "at least 1 row and 1 column");
         }
     }
 

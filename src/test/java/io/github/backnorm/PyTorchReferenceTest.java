@@ -10,13 +10,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.Scanner;
 import java.util.function.IntFunction;
+import java.util.stream.IntStream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * The layers against PyTorch in float64; {@code generate.py} beside the data made it.
+ * Layers and losses against PyTorch in float64; {@code generate.py} beside the data made it.
  *
- * <p>The tolerance is PyTorch's own rounding error, entry by entry: its formulas are evaluated here once more, on
+ * <p>The tolerance for layers is PyTorch's own rounding error, entry by entry: its formulas are evaluated here once more, on
  * numbers that carry a bound on their distance from the exact result ({@link Rounded}). PyTorch's value lies within
  * that bound of the exact one and the library's is granted the same, so the two differ by at most {@value #BOTH}
  * bounds.
@@ -138,6 +139,41 @@ final class PyTorchReferenceTest {
 
         Matrix x = draws.matrix(batch, inputs);
         pytorch.check("infer", network.infer(x), model.infer(exact(x)));
+    }
+
+    static List<Case> lossCases() {
+        return read("loss.txt");
+    }
+
+    /**
+     * For scores up to 8 in magnitude and 10 classes, PyTorch's M − s is off by at most 16u, its log Σ exp by
+     * (2·16 + 10 + 2)u, and −log p ≤ 19, with two more roundings, by less than 128u; so is p, relatively. With the few
+     * roundings after that, its share of each number is within 160u of the magnitudes that form it; the library's own
+     * is a tenth of that.
+     */
+    @ParameterizedTest
+    @MethodSource("lossCases")
+    void loss_valueAndGradient_withinRoundingErrorOfPyTorch(Case pytorch) {
+        double tolerance = 200 * U;
+        int batch = pytorch.integer("shape", 0);
+        int classes = pytorch.integer("shape", 1);
+        Draws draws = pytorch.draws();
+        Matrix scores = draws.matrix(batch, classes).times(pytorch.number("scale"));
+        Matrix targets = draws.matrix(batch, classes).map(Math::abs);
+        int[] labels =
+                IntStream.range(0, batch).map(i -> pytorch.integer("labels", i)).toArray();
+        Matrix oneHot = Matrix.generate(batch, classes, (i, j) -> labels[i] == j ? 1 : 0);
+        Matrix atMostOne = Matrix.filled(batch, classes, 1); // p, which one entry may have
+        // Σₖ tₖ·p + t, divided by N
+        Matrix size = targets.plus(atMostOne.hadamard(targets.times(Matrix.filled(classes, classes, 1))));
+
+        pytorch.check("labels", Loss.softmaxCrossEntropy(scores, labels), oneHot.plus(atMostOne), tolerance / batch);
+        pytorch.check("targets", Loss.softmaxCrossEntropy(scores, targets), size, tolerance / batch);
+        pytorch.check(
+                "squares",
+                Loss.meanSquaredError(scores, targets),
+                scores.minus(targets).map(Math::abs),
+                tolerance / (batch * classes));
     }
 
     /**
@@ -439,6 +475,24 @@ final class PyTorchReferenceTest {
                     assertThat(stored.get(i, j))
                             .as("%s at row %d, column %d", record, i, j)
                             .isCloseTo(expected.get(i, j), within(BOTH * model[i][j].bound));
+                }
+            }
+        }
+
+        /**
+         * The gradient's entries are granted the tolerance times the entry of size; the value, a sum of terms each of
+         * which is of at most 19 (−log p, or a difference) times such a size, that of all of them.
+         */
+        void check(String name, Loss actual, Matrix size, double tolerance) {
+            assertThat(actual.value())
+                    .as("%s.value", name)
+                    .isCloseTo(number(name + ".value"), within(19 * tolerance * size.sum()));
+            Matrix expected = get(name + ".gradient");
+            for (int i = 0; i < expected.rows(); i++) {
+                for (int j = 0; j < expected.columns(); j++) {
+                    assertThat(actual.gradient().get(i, j))
+                            .as("%s.gradient at row %d, column %d", name, i, j)
+                            .isCloseTo(expected.get(i, j), within(tolerance * size.get(i, j)));
                 }
             }
         }

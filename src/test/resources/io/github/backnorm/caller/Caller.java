@@ -3,6 +3,7 @@ package caller;
 import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
 import io.github.backnorm.Layer;
+import io.github.backnorm.Loss;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.Parameter;
@@ -70,6 +71,17 @@ final class Caller {
         }
         Parameter own = new Parameter("own", served);
         String text = own.name() + weight + bias + gamma + beta + shape + constants + layers + defaults;
+        text.length();
+    }
+
+    static void training() {
+        Matrix scores = Matrix.zeros(2, 3);
+        Loss loss = Loss.softmaxCrossEntropy(scores, 0, 2);
+        Loss ofTargets = Loss.softmaxCrossEntropy(scores, Matrix.filled(2, 3, 0.5));
+        Loss squared = Loss.meanSquaredError(scores, scores);
+        double value = loss.value();
+        Matrix gradient = loss.gradient();
+        String text = "" + loss + ofTargets + squared + value + gradient;
         text.length();
     }
 

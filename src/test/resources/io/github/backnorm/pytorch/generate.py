@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -210,6 +211,42 @@ def write_network():
     records.write()
 
 
+def write_loss():
+    records = Records(
+        "loss.txt",
+        [
+            "functional.cross_entropy with labels, then with target probabilities, and functional.mse_loss. Draws: scores,",
+            "targets, which are the magnitudes of the draws; their rows do not sum to 1. The mean squared error is that of",
+            "the scores and those targets.",
+            "scores = scale * draw; shape: batch, classes.",
+        ],
+    )
+    for batch, classes, scale in [(1, 1, 1.0), (1, 2, 8.0), (3, 2, 1.0), (5, 4, 8.0), (7, 10, 2.0), (16, 3, 0.125)]:
+        seed = 3000 + batch * classes
+        uniform = Uniform(seed)
+        scores = scale * uniform.matrix(batch, classes)
+        targets = uniform.matrix(batch, classes).abs()
+        labels = torch.tensor([(2 * i + 1) % classes for i in range(batch)])
+
+        records.case(f"{batch}x{classes}-scale-{scale:g}")
+        records.add("seed", seed)
+        records.add("shape", [batch, classes])
+        records.add("scale", scale)
+        records.add("labels", labels)
+        for name, function, target in [
+            ("labels", functional.cross_entropy, labels),
+            ("targets", functional.cross_entropy, targets),
+            ("squares", functional.mse_loss, targets),
+        ]:
+            x = scores.clone().requires_grad_()
+            loss = function(x, target)
+            loss.backward()
+            records.add(f"{name}.value", loss.detach())
+            records.add(f"{name}.gradient", x.grad)
+    records.write()
+
+
 write_batch_norm()
 write_linear()
 write_network()
+write_loss()

@@ -1,0 +1,120 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.Losses;
+
+/**
+ * The loss of a batch and its gradient with respect to what the network returned, ready for {@link Layer#backward}.
+ *
+ * <p>Every loss is a mean, so that its gradient does not grow with the batch. Errors are stated in units of
+ * {@code u = 2⁻⁵³}, barring overflow and underflow. The bits of the results depend on the arguments alone. NaN passes
+ * through IEEE 754 arithmetic: it makes the value NaN and, in the gradient, only the row (of softmax cross-entropy) or
+ * the entry (of the mean squared error) that it occurs in.
+ *
+ * <p>Immutable; safe for use by any number of threads.
+ */
+public final class Loss {
+    private final double value;
+    private final Matrix gradient;
+
+    private Loss(double value, Matrix gradient) {
+        this.value = value;
+        this.gradient = gradient;
+    }
+
+    /**
+     * {@return the softmax cross-entropy of scores whose right classes are known, the mean over the rows of
+     * {@code −log p} of the label's class}
+     *
+     * <p>It is {@link #softmaxCrossEntropy(Matrix, Matrix)} for targets of 1 at the label and 0 elsewhere, to the bit.
+     * The value's relative error is at most 11u, and so an almost certain row's loss of 1e-14 has all its digits; that
+     * of each entry of the gradient at most 17u. A label whose score is −Infinity makes the value +Infinity.
+     *
+     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
+     * @param labels the right class of each row, N numbers from 0 to C − 1
+     * @throws IllegalArgumentException if there are no scores, or not one label for each row
+     * @throws IndexOutOfBoundsException if a label is not the number of a column
+     */
+    public static Loss softmaxCrossEntropy(Matrix scores, int... labels) {
+        String where = "Loss.softmaxCrossEntropy";
+        Checks.requireEntries(scores, where, "scores");
+        Checks.requireNonNull(labels, where, "labels");
+        Checks.requireLength(
+                labels.length, scores.rows(), where, "labels", scores.rows() + " (one for each row of scores)");
+        double[] targets = new double[scores.data().length];
+        for (int i = 0; i < labels.length; i++) {
+            int label = Checks.requireIndex(labels[i], scores.columns(), where, "labels[" + i + "]");
+            targets[i * scores.columns() + label] = 1;
+        }
+        return softmaxCrossEntropy(scores, targets);
+    }
+
+    /**
+     * {@return the softmax cross-entropy of scores and target probabilities, the mean over the rows of
+     * {@code −Σⱼ tⱼ·log pⱼ}}
+     *
+     * <pre>{@code
+     * pⱼ = exp(sⱼ)/Σₖ exp(sₖ)
+     * ∂L/∂sⱼ = (pⱼ·Σₖ tₖ − tⱼ)/N
+     * }</pre>
+     * A row of targets usually sums to 1; this is not asked for, so a row may also carry a weight, or be all 0 and not
+     * count (but N does). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
+     *
+     * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The value's relative
+     * error is at most 11u, the gradient's error at most {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of scores
+     * with NaN or +Infinity in it, or of −Infinity alone, has no softmax, and the value and its row of the gradient are
+     * NaN.
+     *
+     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
+     * @param targets the probabilities that p should have, N×C; finite and not below 0
+     * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is not such a number
+     */
+    public static Loss softmaxCrossEntropy(Matrix scores, Matrix targets) {
+        String where = "Loss.softmaxCrossEntropy";
+        Checks.requireEntries(scores, where, "scores");
+        Checks.requireShape(targets, scores.rows(), scores.columns(), where, "targets");
+        Checks.requireFinite(targets, where, "targets");
+        Checks.requireNotNegative(targets, where, "targets");
+        return softmaxCrossEntropy(scores, targets.data());
+    }
+
+    private static Loss softmaxCrossEntropy(Matrix scores, double[] targets) {
+        double[] gradient = new double[targets.length];
+        double value = Losses.softmaxCrossEntropy(scores.rows(), scores.columns(), scores.data(), targets, gradient);
+        return new Loss(value, Matrix.wrap(scores.rows(), scores.columns(), gradient));
+    }
+
+    /**
+     * {@return the mean squared error, the mean of {@code (y − target)²} over all entries}
+     *
+     * <p>The gradient is {@code 2·(y − target)/(N·D)}. The relative error of the value is at most 5u, that of each entry
+     * of the gradient 3u. Differences beyond about 1e154 have squares, and a mean, of +Infinity.
+     *
+     * @param y what the network returned, N×D, N ≥ 1, D ≥ 1
+     * @param target what it should have returned, N×D
+     * @throws IllegalArgumentException if y has no entries or the shapes differ
+     */
+    public static Loss meanSquaredError(Matrix y, Matrix target) {
+        String where = "Loss.meanSquaredError";
+        Checks.requireEntries(y, where, "y");
+        Checks.requireShape(target, y.rows(), y.columns(), where, "target");
+        double[] gradient = new double[y.data().length];
+        double value = Losses.meanSquaredError(y.data(), target.data(), gradient);
+        return new Loss(value, Matrix.wrap(y.rows(), y.columns(), gradient));
+    }
+
+    /** {@return L} */
+    public double value() {
+        return value;
+    }
+
+    /** {@return ∂L/∂scores or ∂L/∂y, a matrix of that shape} */
+    public Matrix gradient() {
+        return gradient;
+    }
+
+    /** {@return the value, and the shape of the gradient} */
+    @Override
+    public String toString() {
+        return "Loss " + value + ", gradient " + Checks.shape(gradient);
+    }
+}

@@ -1,0 +1,106 @@
+package io.github.backnorm.internal;
+
+/**
+ * Losses and their gradients, over row-major m×n arrays with at least one entry.
+ *
+ * <p>Softmax cross-entropy of one row s with targets t. With M the largest score and {@code eⱼ = exp(sⱼ − M)}, the sum
+ * of all e is 1 + E, E being the sum of those beside the largest, and
+ * <pre>{@code
+ * pⱼ = eⱼ/(1 + E)                             softmax
+ * −log pⱼ = (M − sⱼ) + log1p(E)               no term below 0: nothing cancels
+ * L = Σⱼ tⱼ·(−log pⱼ)
+ * ∂L/∂sⱼ = pⱼ·Σₖ tₖ − tⱼ
+ *        = (eⱼ·Σ(k≠j) tₖ − tⱼ·Σ(k≠j) eₖ)/(1 + E)
+ * }</pre>
+ * The last form has no p − 1 in it: where t is 1 at one place and 0 elsewhere, one of its products is 0. A sum over k ≠ j
+ * is formed without the largest term where j is that term's place, and as a difference elsewhere; the difference is
+ * at least half of what it is taken from.
+ *
+ * <p>Relative errors to first order in {@code u = 2⁻⁵³}, barring underflow. For exp, which would multiply its error, M
+ * − sⱼ is taken exactly, in two words. Then eⱼ has 3u, from exp (2u, an error of 1 ulp) and from the low word; E 4u;
+ * log1p 6u; −log pⱼ 7u, with M − sⱼ rounded; L 9u; the mean over the rows 10u. In the gradient the sum of the other e
+ * has 7u (the 3u of its terms, and three roundings of which one is of a sum up to twice its size), that of the other
+ * t 4u; so the numerator is off by at most 9u times the sum of the magnitudes of its products. The denominator has 6u
+ * with the factor m; the division adds u: 16u of those magnitudes.
+ */
+public final class Losses {
+    private Losses() {}
+
+    /**
+     * The mean over the rows of {@code −Σⱼ tⱼ·log pⱼ}, p being the softmax of the row; a term with tⱼ = 0 is 0. A row
+     * with NaN or +Infinity, or of −Infinity alone, makes the mean and its row of the gradient NaN.
+     */
+    public static double softmaxCrossEntropy(int m, int n, double[] scores, double[] targets, double[] gradient) {
+        double[] losses = new double[m];
+        double[] exp = new double[n];
+        double[] terms = new double[n];
+        for (int i = 0; i < m; i++) {
+            int start = i * n;
+            int top = start + indexOfLargest(scores, start, n);
+            int main = start + indexOfLargest(targets, start, n);
+            for (int j = 0; j < n; j++) {
+                exp[j] = expOfMinus(DoubleDouble.sum(scores[top], -scores[start + j]));
+            }
+            double expBesideTop = sumWithout(exp, 0, n, top - start);
+            double expOfAll = exp[top - start] + expBesideTop;
+            double logOfAll = StrictMath.log1p(expBesideTop);
+            double targetsBesideMain = sumWithout(targets, start, n, main);
+            double allTargets = targets[main] + targetsBesideMain;
+            for (int j = 0; j < n; j++) {
+                int at = start + j;
+                double otherExp = at == top ? expBesideTop : expOfAll - exp[j];
+                double otherTargets = at == main ? targetsBesideMain : allTargets - targets[at];
+                gradient[at] = Math.fma(exp[j], otherTargets, -(targets[at] * otherExp)) / (m * expOfAll);
+                double minusLog = (scores[top] - scores[at]) + logOfAll;
+                terms[j] = targets[at] * (targets[at] == 0 ? exp[j] : minusLog); // 0 but for NaN, where p = 0 too
+            }
+            losses[i] = CompensatedSums.sum(terms, 0, n);
+        }
+        return mean(losses);
+    }
+
+    /** The mean of {@code (y − target)²} over all entries. */
+    public static double meanSquaredError(double[] y, double[] target, double[] gradient) {
+        double half = 0.5 * y.length;
+        double[] squares = new double[y.length];
+        for (int i = 0; i < squares.length; i++) {
+            double difference = y[i] - target[i];
+            squares[i] = difference * difference;
+            gradient[i] = difference / half;
+        }
+        return mean(squares);
+    }
+
+    /** {@code exp(−gap)}: the low word, where it matters at most 2⁻⁴³, by {@code exp(−lo) = 1 − lo}. */
+    private static double expOfMinus(DoubleDouble gap) {
+        double exp = StrictMath.exp(-gap.hi());
+        return Math.fma(exp, -gap.lo(), exp);
+    }
+
+    /** The index, less start, of the largest of n entries, the first of equals; any index if one is NaN. */
+    private static int indexOfLargest(double[] a, int start, int n) {
+        int largest = start;
+        for (int at = start + 1; at < start + n; at++) {
+            if (a[at] > a[largest]) {
+                largest = at;
+            }
+        }
+        return largest - start;
+    }
+
+    private static double sumWithout(double[] terms, int start, int n, int skipped) {
+        CompensatedSums sums = new CompensatedSums(1);
+        for (int at = start; at < start + n; at++) {
+            if (at != skipped) {
+                sums.add(terms, at);
+            }
+        }
+        return sums.value(0);
+    }
+
+    private static double mean(double[] terms) {
+        double[] mean = new double[1];
+        Columns.means(terms.length, 1, terms, mean);
+        return mean[0];
+    }
+}

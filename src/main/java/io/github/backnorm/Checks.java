@@ -40,6 +40,20 @@ final class Checks {
         return value;
     }
 
+    static double requireFiniteNotNegative(double value, String where, String what) {
+        if (!(value >= 0 && value <= Double.MAX_VALUE)) {
+            throw refusal(where, what, value, "at least 0 and finite");
+        }
+        return value;
+    }
+
+    static double requireLessThanOne(double value, String where, String what) {
+        if (!(value >= 0 && value < 1)) {
+            throw refusal(where, what, value, "at least 0 and less than 1");
+        }
+        return value;
+    }
+
     /** The number of entries of a matrix of this shape. */
     static int requireSize(int rows, int columns, String where) {
         requireNotNegative(rows, where, "rows");
@@ -152,7 +166,11 @@ final class Checks {
     }
 
     static IllegalArgumentException occursTwice(String what) {
-        return new IllegalArgumentException("Network.new: " + what + " occurs twice, expected once");
+        return occursTwice("Network.new", what);
+    }
+
+    static IllegalArgumentException occursTwice(String where, String what) {
+        return new IllegalArgumentException(where + ": " + what + " occurs twice, expected once");
     }
 
     static IllegalStateException noGradient(String name) {

@@ -5,8 +5,9 @@
  * io.github.backnorm.Layer} has {@code forward} and {@code backward} for training and {@code infer} for serving;
  * {@link io.github.backnorm.Affine}, {@link io.github.backnorm.BatchNorm} and {@link io.github.backnorm.ReLU} are
  * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds
- * what training changes and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the first gradient
- * and {@link io.github.backnorm.GradientCheck} tests layers of one's own.
+ * what training changes and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the first gradient, an
+ * {@link io.github.backnorm.Optimizer} makes the step, and {@link io.github.backnorm.GradientCheck} tests layers of
+ * one's own.
  *
  * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
  * refused with a {@link java.lang.NullPointerException} that names it.

@@ -6,6 +6,7 @@ import io.github.backnorm.Layer;
 import io.github.backnorm.Loss;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
+import io.github.backnorm.Optimizer;
 import io.github.backnorm.Parameter;
 import io.github.backnorm.ReLU;
 import java.util.List;
@@ -81,7 +82,15 @@ final class Caller {
         Loss squared = Loss.meanSquaredError(scores, scores);
         double value = loss.value();
         Matrix gradient = loss.gradient();
-        String text = "" + loss + ofTargets + squared + value + gradient;
+        Parameter parameter = new Parameter("own", scores);
+        parameter.setGradient(gradient);
+        Optimizer optimizer = Optimizer.sgd(0.1).withWeightDecay(0.01);
+        optimizer.step(List.of(parameter));
+        optimizer.setRate(optimizer.rate() / 2);
+        Optimizer momentum = Optimizer.sgd(0.1, 0.9);
+        Optimizer adam = Optimizer.adam(0.001);
+        Optimizer withConstants = Optimizer.adam(0.001, 0.9, 0.999, 1e-8);
+        String text = "" + loss + ofTargets + squared + value + optimizer + momentum + adam + withConstants;
         text.length();
     }
 

@@ -246,7 +246,67 @@ def write_loss():
     records.write()
 
 
+def write_optimizer():
+    records = Records(
+        "optimizer.txt",
+        [
+            "torch.optim: 100 steps of a row of three entries, which begins as a draw; a step's gradient is",
+            "slope * (value + draw), with a new draw in each step. \"values\" has a row for each step.",
+            "Without rates the rate is constant; with them, rates has the one of each step.",
+            "SGD with decoupled decay is torch.optim.SGD after value *= 1 - rate * weightDecay.",
+        ],
+    )
+    slope = torch.tensor([[1.0, 1e-8, 0.5]])  # the second is of the size of Adam's epsilon
+    falling = [0.1 * 0.5 ** (step // 20) for step in range(100)]
+    for seed, (name, kind, rates, constants, decay) in enumerate(
+        [
+            ("sgd", torch.optim.SGD, None, {}, 0.0),
+            ("sgd-decay-0.5", torch.optim.SGD, None, {}, 0.5),
+            ("sgd-momentum-0.9", torch.optim.SGD, None, {"momentum": 0.9}, 0.0),
+            ("sgd-momentum-0.5-decay-0.25-falling-rate", torch.optim.SGD, falling, {"momentum": 0.5}, 0.25),
+            ("adam", torch.optim.Adam, None, {}, 0.0),
+            ("adam-constants", torch.optim.Adam, None, {"betas": (0.8, 0.95), "eps": 1e-3}, 0.0),
+            ("adam-falling-rate", torch.optim.Adam, falling, {"betas": (0.0, 0.5), "eps": 1e-12}, 0.0),
+            ("adamw-decay-0.01", torch.optim.AdamW, None, {}, 0.01),
+            ("adamw-constants-decay-0.5-falling-rate", torch.optim.AdamW, falling, {"betas": (0.7, 0.99)}, 0.5),
+        ],
+        4000,
+    ):
+        uniform = Uniform(seed)
+        value = uniform.matrix(1, 3).requires_grad_()
+        if kind is torch.optim.SGD:
+            optimizer = kind([value], lr=0.1, **constants)
+        else:
+            optimizer = kind([value], lr=0.1, weight_decay=decay, **constants)
+        group = optimizer.param_groups[0]
+
+        records.case(name)
+        records.add("seed", seed)
+        records.add("slope", slope)
+        records.add("rate", group["lr"])
+        records.add("weightDecay", decay)
+        if kind is torch.optim.SGD:
+            records.add("momentum", group["momentum"])
+        else:
+            records.add("constants", [*group["betas"], group["eps"]])
+        if rates:
+            records.add("rates", rates)
+        values = []
+        for step in range(100):
+            if rates:
+                group["lr"] = rates[step]
+            with torch.no_grad():
+                value.grad = slope * (value + uniform.matrix(1, 3))
+                if kind is torch.optim.SGD and decay:
+                    value *= 1 - group["lr"] * decay
+            optimizer.step()
+            values.append(value[0].tolist())
+        records.add("values", values)
+    records.write()
+
+
 write_batch_norm()
 write_linear()
 write_network()
 write_loss()
+write_optimizer()

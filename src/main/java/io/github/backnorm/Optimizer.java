@@ -1,0 +1,216 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.Updates;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.WeakHashMap;
+import java.util.function.IntFunction;
+
+/**
+ * Changes parameters by their gradients: stochastic gradient descent, with momentum, or Adam.
+ *
+ * <p>With w the value of a parameter, g its gradient and η the rate, a {@link #step} is
+ * <pre>{@code
+ * sgd(η)              w ← w − η·g
+ * sgd(η, μ)           b ← μ·b + g                        b begins at 0
+ *                     w ← w − η·b
+ * adam(η, β₁, β₂, ε)  m ← m + (1 − β₁)·(g − m)           m begins at 0
+ *                     v ← β₂·v + (1 − β₂)·g²             v begins at 0
+ *                     w ← w − η/(1 − β₁ᵗ)·m/(√v/√(1 − β₂ᵗ) + ε)   in the parameter's step t = 1, 2, …
+ * }</pre>
+ * entry by entry; these are PyTorch's {@code SGD} (without dampening and Nesterov's variant) and {@code Adam}. With
+ * {@linkplain #withWeightDecay weight decay λ} the w on the right is (1 − η·λ)·w. Each product that is added to
+ * something is a fused multiply-add, so {@code sgd(η)} is {@link Matrix#plusScaled w.plusScaled(−η, g)} to the bit. NaN
+ * and ±Infinity pass through IEEE 754 arithmetic.
+ *
+ * <p>b, m, v and t belong to a {@link Parameter} object, from its first step on, and are kept as long as the optimizer
+ * and the parameter are: one array of the parameter's size for momentum, two for Adam. So one optimizer may serve
+ * several networks, and two may serve one, such as one with decay for weights and one without for the rest.
+ *
+ * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
+ * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for
+ * stochastic optimization</a>, ICLR. I. Loshchilov, F. Hutter, 2019, <a href="https://arxiv.org/abs/1711.05101">Decoupled
+ * weight decay regularization</a>, ICLR.
+ *
+ * <p>Threads: for one thread at a time, the one that trains. A parameter's value is replaced as a whole, so other
+ * threads may infer meanwhile.
+ */
+public final class Optimizer {
+    private final String rule;
+    private final IntFunction<Update> updates;
+    private final double weightDecay;
+    private double rate;
+    private final Map<Parameter, Update> updateOf = new WeakHashMap<>(); // parameters are equal by identity
+
+    /** A rule together with what it remembers of one parameter. */
+    private interface Update {
+        void apply(double keep, double rate, double[] w, double[] g, double[] updated);
+    }
+
+    /** Updates are made by the number of entries. */
+    private Optimizer(String rule, IntFunction<Update> updates, double rate, double weightDecay) {
+        this.rule = rule;
+        this.updates = updates;
+        this.rate = rate;
+        this.weightDecay = weightDecay;
+    }
+
+    /**
+     * {@return plain gradient descent}
+     *
+     * @param rate the learning rate η, at least 0 and finite
+     * @throws IllegalArgumentException if the rate is not such a number
+     */
+    public static Optimizer sgd(double rate) {
+        Checks.requireFiniteNotNegative(rate, "Optimizer.sgd", "rate");
+        return new Optimizer("SGD", size -> Updates::descend, rate, 0);
+    }
+
+    /**
+     * {@return gradient descent with momentum}
+     *
+     * @param rate the learning rate η, at least 0 and finite
+     * @param momentum μ, at least 0 and less than 1; usually 0.9
+     * @throws IllegalArgumentException if a number is outside its range
+     */
+    public static Optimizer sgd(double rate, double momentum) {
+        Checks.requireFiniteNotNegative(rate, "Optimizer.sgd", "rate");
+        Checks.requireLessThanOne(momentum, "Optimizer.sgd", "momentum");
+        return new Optimizer("SGD with momentum " + momentum, size -> withMomentum(momentum, size), rate, 0);
+    }
+
+    private static Update withMomentum(double momentum, int size) {
+        double[] b = new double[size];
+        return (keep, rate, w, g, updated) -> Updates.descend(keep, rate, momentum, b, w, g, updated);
+    }
+
+    /**
+     * {@return Adam with the usual constants, β₁ = 0.9, β₂ = 0.999, ε = 1e-8}
+     *
+     * @param rate the learning rate η, at least 0 and finite; often 0.001
+     * @throws IllegalArgumentException if the rate is not such a number
+     */
+    public static Optimizer adam(double rate) {
+        return adam(rate, 0.9, 0.999, 1e-8);
+    }
+
+    /**
+     * {@return Adam}
+     *
+     * <p>A gradient whose entry is 0 from the first step on leaves w as it is, unless ε is 0: then it makes it NaN. Where
+     * g² overflows (beyond about 1e154), v is +Infinity from then on and w stands still.
+     *
+     * @param rate the learning rate η, at least 0 and finite
+     * @param beta1 β₁, what a step keeps of the mean of the gradients; at least 0 and less than 1
+     * @param beta2 β₂, what a step keeps of the mean of their squares; at least 0 and less than 1
+     * @param epsilon ε, added to the root; at least 0 and finite
+     * @throws IllegalArgumentException if a number is outside its range
+     */
+    public static Optimizer adam(double rate, double beta1, double beta2, double epsilon) {
+        Checks.requireFiniteNotNegative(rate, "Optimizer.adam", "rate");
+        Checks.requireLessThanOne(beta1, "Optimizer.adam", "beta1");
+        Checks.requireLessThanOne(beta2, "Optimizer.adam", "beta2");
+        Checks.requireFiniteNotNegative(epsilon, "Optimizer.adam", "epsilon");
+        return new Optimizer(
+                "Adam with beta1 " + beta1 + ", beta2 " + beta2 + ", epsilon " + epsilon,
+                size -> new Adam(beta1, beta2, epsilon, size),
+                rate,
+                0);
+    }
+
+    private static final class Adam implements Update {
+        private final double beta1;
+        private final double beta2;
+        private final double epsilon;
+        private final double[] m;
+        private final double[] v;
+        private double t; // steps so far, a whole number
+
+        Adam(double beta1, double beta2, double epsilon, int size) {
+            this.beta1 = beta1;
+            this.beta2 = beta2;
+            this.epsilon = epsilon;
+            this.m = new double[size];
+            this.v = new double[size];
+        }
+
+        @Override
+        public void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
+            t++;
+            double correctedRate = rate / (1 - StrictMath.pow(beta1, t));
+            double root = Math.sqrt(1 - StrictMath.pow(beta2, t));
+            Updates.adam(keep, correctedRate, 1 - beta1, 1 - beta2, beta2, root, epsilon, m, v, w, g, updated);
+        }
+    }
+
+    /**
+     * {@return a new optimizer of this one's rule and rate, without its memory of steps, that multiplies w by 1 − η·λ in
+     * each step}
+     *
+     * <p>The decay is decoupled: it does not pass through b, m and v (Loshchilov and Hutter). Adam with it is PyTorch's
+     * {@code AdamW}; {@code SGD} there adds λ·w to the gradient instead, which without momentum is the same.
+     *
+     * @param weightDecay λ, at least 0 and finite
+     * @throws IllegalArgumentException if λ is not such a number
+     */
+    public Optimizer withWeightDecay(double weightDecay) {
+        Checks.requireFiniteNotNegative(weightDecay, "Optimizer.withWeightDecay", "weightDecay");
+        return new Optimizer(rule, updates, rate, weightDecay);
+    }
+
+    /** {@return the learning rate} */
+    public double rate() {
+        return rate;
+    }
+
+    /**
+     * Replaces the learning rate, as from the next step on: a schedule calls it before each step or epoch.
+     *
+     * @param rate the learning rate η, at least 0 and finite
+     * @throws IllegalArgumentException if the rate is not such a number
+     */
+    public void setRate(double rate) {
+        this.rate = Checks.requireFiniteNotNegative(rate, "Optimizer.setRate", "rate");
+    }
+
+    /**
+     * Gives every parameter the value that follows from its value and its gradient. After a refusal all parameters and
+     * what is remembered of them are as before.
+     *
+     * @param parameters the parameters, each one once
+     * @throws IllegalArgumentException if a parameter occurs twice
+     * @throws IllegalStateException if there has been no backward pass for a parameter yet
+     */
+    public void step(List<Parameter> parameters) {
+        requireReady(parameters);
+        double keep = 1 - rate * weightDecay;
+        for (Parameter parameter : parameters) {
+            Matrix value = parameter.value();
+            double[] updated = new double[value.data().length];
+            updateOf.computeIfAbsent(parameter, absent -> updates.apply(updated.length))
+                    .apply(keep, rate, value.data(), parameter.gradient().data(), updated);
+            parameter.setValue(Matrix.wrap(value.rows(), value.columns(), updated));
+        }
+    }
+
+    private static void requireReady(List<Parameter> parameters) {
+        Checks.requireNonNull(parameters, "Optimizer.step", "parameters");
+        Set<Parameter> seen = new HashSet<>();
+        for (int i = 0; i < parameters.size(); i++) {
+            String what = "parameters[" + i + "]";
+            Parameter parameter = Checks.requireNonNull(parameters.get(i), "Optimizer.step", what);
+            if (!seen.add(parameter)) {
+                throw Checks.occursTwice("Optimizer.step", what + " (" + parameter.name() + ")");
+            }
+            parameter.gradient();
+        }
+    }
+
+    /** {@return the rule with its constants, the rate and the weight decay} */
+    @Override
+    public String toString() {
+        return rule + ", rate " + rate + ", weight decay " + weightDecay;
+    }
+}

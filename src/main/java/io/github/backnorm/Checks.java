@@ -1,6 +1,8 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Elementwise;
+import io.github.backnorm.internal.FormatFault;
+import io.github.backnorm.internal.SafetensorsFile;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -136,6 +138,19 @@ final class Checks {
             throw new IllegalArgumentException(where + ": " + String.join("; ", faults));
         }
         return state;
+    }
+
+    static void requireTensorName(String name, String where) {
+        if (requireUnicode(name, where, "a name").equals(SafetensorsFile.METADATA)) {
+            throw refusal(where, "a name", name, "any other, for the format keeps this one for metadata");
+        }
+    }
+
+    static String requireUnicode(String text, String where, String what) {
+        if (!SafetensorsFile.isUnicode(requireNonNull(text, where, what))) {
+            throw refusal(where, what, FormatFault.quoted(text), "Unicode without halves of surrogate pairs");
+        }
+        return text;
     }
 
     /** What a layer remembers of its last forward pass, once there is one. */

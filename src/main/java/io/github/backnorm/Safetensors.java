@@ -1,0 +1,269 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.ElementType;
+import io.github.backnorm.internal.FormatFault;
+import io.github.backnorm.internal.SafetensorsFile;
+import io.github.backnorm.internal.StoredTensor;
+import java.io.IOException;
+import java.nio.channels.SeekableByteChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * The content of a file in the safetensors format: tensors by name, and metadata, which are texts by name. An
+ * immutable value; two are equal when tensors and metadata are.
+ *
+ * <p>A state goes to a file and comes back with the same bits:
+ * <pre>{@code
+ * Safetensors.of(network.state()).writeTo(file);
+ * network.restore(Safetensors.read(file).state());
+ * }</pre>
+ *
+ * <p>Shapes: a tensor has at most two dimensions. Without any it is a 1×1 matrix here, with one of length n it is
+ * 1×n.
+ *
+ * <p>Numerical behavior: tensors of F64, F32, F16, BF16 and I64 are read, each entry exactly, I64 up to 2⁵³ in
+ * magnitude. States are written as F64, or after {@link #asFloat32} as F32; what was read keeps its type. ±Infinity and
+ * −0.0 are kept; NaN stays NaN, without its payload.
+ *
+ * <p>The same tensors and metadata are the same bytes, in whatever order a map has them: tensors are in the order of
+ * type and name, metadata in the order of their names.
+ *
+ * <p>Threads: safe for use by any number of them.
+ *
+ * @see <a href="https://huggingface.co/docs/safetensors">Hugging Face, 2022, Safetensors</a>
+ */
+public final class Safetensors {
+    private final SafetensorsFile content;
+    private final Map<String, Tensor> tensors;
+
+    private Safetensors(SafetensorsFile content) {
+        Map<String, Tensor> tensors = new LinkedHashMap<>();
+        content.tensors().forEach((name, stored) -> tensors.put(name, new Tensor(stored)));
+        this.content = content;
+        this.tensors = Collections.unmodifiableMap(tensors);
+    }
+
+    /** The content of these tensors and metadata, all of whose names and texts are known to be right. */
+    static Safetensors of(Map<String, StoredTensor> tensors, Map<String, String> metadata) {
+        return new Safetensors(new SafetensorsFile(tensors, metadata));
+    }
+
+    /** A tensor of a file: its type, its shape, and its entries as a matrix. Equal when all three are. */
+    public static final class Tensor {
+        private final StoredTensor stored;
+        private final Matrix matrix;
+
+        private Tensor(StoredTensor stored) {
+            List<Integer> shape = stored.shape();
+            int rows = shape.size() == 2 ? shape.get(0) : 1;
+            int columns = shape.isEmpty() ? 1 : shape.get(shape.size() - 1);
+            this.stored = stored;
+            this.matrix = Matrix.wrap(rows, columns, stored.values());
+        }
+
+        /** {@return the type of the entries in the file, in the format's words: F64, F32, F16, BF16 or I64} */
+        public String dtype() {
+            return stored.type().name();
+        }
+
+        /** {@return the dimensions: none, one or two} */
+        public List<Integer> shape() {
+            return stored.shape();
+        }
+
+        /** {@return the entries; 1×1 if there are no dimensions, 1×n if there is one} */
+        public Matrix matrix() {
+            return matrix;
+        }
+
+        @Override
+        public boolean equals(Object object) {
+            return object instanceof Tensor other
+                    && stored.type() == other.stored.type()
+                    && shape().equals(other.shape())
+                    && matrix.equals(other.matrix);
+        }
+
+        /** {@return a hash of type, shape and bits} */
+        @Override
+        public int hashCode() {
+            return Objects.hash(dtype(), shape(), matrix);
+        }
+
+        /** {@return type and shape: {@code F64 [2, 3]}} */
+        @Override
+        public String toString() {
+            return dtype() + " " + shape();
+        }
+    }
+
+    /** Thrown when a file is not in the format, or holds what {@link Safetensors} does not take. */
+    public static final class FormatException extends IOException {
+        private static final long serialVersionUID = 1;
+
+        FormatException(String message) {
+            super(message);
+        }
+    }
+
+    /**
+     * {@return the content that holds a state: an F64 tensor with two dimensions for each matrix, no metadata}
+     *
+     * @param state matrices by name, as {@link Layer#state} returns them
+     * @throws IllegalArgumentException if a name is {@code __metadata__}, which the format keeps for itself, or is not
+     *     Unicode
+     */
+    public static Safetensors of(Map<String, Matrix> state) {
+        String where = "Safetensors.of";
+        Map<String, StoredTensor> tensors = new LinkedHashMap<>();
+        Checks.requireNonNull(state, where, "state").forEach((name, matrix) -> {
+            Checks.requireTensorName(name, where);
+            Checks.requireNonNull(matrix, where, name);
+            tensors.put(name, stored(matrix, matrix.rows(), matrix.columns()));
+        });
+        return of(tensors, Map.of());
+    }
+
+    /** An F64 tensor of these dimensions, which have as many entries as the matrix. */
+    static StoredTensor stored(Matrix matrix, Integer... shape) {
+        return new StoredTensor(ElementType.F64, List.of(shape), matrix.data());
+    }
+
+    /**
+     * Reads a file, of which nothing is trusted.
+     *
+     * <p>Refused are: a header that is longer than the file or 100 MB, does not begin with an opening brace, is not
+     * UTF-8 or not the JSON that the format prescribes, or has a key twice; an unknown type; more than two dimensions;
+     * more entries than a matrix can have; offsets that overlap, leave a gap or do not fit type and shape; a file that
+     * is shorter or longer than its header says; and an I64 beyond 2⁵³.
+     *
+     * <p>Memory is taken once lengths are checked against the size of the file: 64 KiB, 32 bytes for each byte of the
+     * header, and, when all of the header is checked, 8 bytes for each entry of a tensor.
+     *
+     * @param file the file
+     * @return what it holds
+     * @throws FormatException if the file is refused; the message names the file, the tensor and the reason
+     * @throws IOException if the file cannot be read
+     */
+    public static Safetensors read(Path file) throws IOException {
+        Checks.requireNonNull(file, "Safetensors.read", "file");
+        try (SeekableByteChannel channel = Files.newByteChannel(file)) {
+            return read(channel, file.toString());
+        }
+    }
+
+    static Safetensors read(SeekableByteChannel channel, String file) throws IOException {
+        try {
+            return new Safetensors(SafetensorsFile.read(channel));
+        } catch (FormatFault fault) {
+            throw new FormatException("Safetensors.read: " + file + ": " + fault.getMessage());
+        }
+    }
+
+    /** {@return the tensors by name, unmodifiable} */
+    public Map<String, Tensor> tensors() {
+        return tensors;
+    }
+
+    /** {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} */
+    public Map<String, Matrix> state() {
+        Map<String, Matrix> state = new LinkedHashMap<>();
+        tensors.forEach((name, tensor) -> state.put(name, tensor.matrix));
+        return Collections.unmodifiableMap(state);
+    }
+
+    /** {@return the metadata, texts by name; unmodifiable} */
+    public Map<String, String> metadata() {
+        return content.metadata();
+    }
+
+    /**
+     * {@return this content with one more metadatum, or with another value for one that it has}
+     *
+     * @param key its name
+     * @param value its text
+     * @throws IllegalArgumentException if one of them is not Unicode
+     */
+    public Safetensors withMetadata(String key, String value) {
+        Checks.requireUnicode(key, "Safetensors.withMetadata", "key");
+        Checks.requireUnicode(value, "Safetensors.withMetadata", "value");
+        Map<String, String> metadata = new LinkedHashMap<>(content.metadata());
+        metadata.put(key, value);
+        return of(content.tensors(), metadata);
+    }
+
+    /**
+     * {@return this content with every F64 tensor as F32: half the size, and the type of most models in PyTorch} Each
+     * entry is rounded to the nearest float, ties to even; entries below about 1.4e-45 may become 0.
+     *
+     * @throws IllegalArgumentException if a finite entry is beyond the range of float
+     */
+    public Safetensors asFloat32() {
+        Map<String, StoredTensor> narrow = new LinkedHashMap<>(content.tensors());
+        narrow.replaceAll((name, tensor) -> tensor.type() == ElementType.F64 ? rounded(name, tensor) : tensor);
+        return of(narrow, content.metadata());
+    }
+
+    private static StoredTensor rounded(String name, StoredTensor wide) {
+        double[] values = wide.values().clone();
+        for (int i = 0; i < values.length; i++) {
+            float value = (float) values[i];
+            if (Float.isInfinite(value) && Math.abs(values[i]) <= Double.MAX_VALUE) {
+                throw Checks.refusal(
+                        "Safetensors.asFloat32",
+                        "entry " + i + " of tensor " + FormatFault.quoted(name),
+                        values[i],
+                        "at most " + Float.MAX_VALUE + " in magnitude");
+            }
+            values[i] = value;
+        }
+        return new StoredTensor(ElementType.F32, wide.shape(), values);
+    }
+
+    /**
+     * Writes this content to a file, whole or not at all: into another file beside it, which is forced to the disk and
+     * then takes the file's place in one step. A crash leaves the old file or the new one, and perhaps the other one,
+     * whose name ends with {@code .tmp}. A symbolic link is followed.
+     *
+     * @param file the file; replaced if it exists
+     * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB
+     * @throws IOException if the file cannot be written or is not a regular file; an old one stays as it was
+     */
+    public void writeTo(Path file) throws IOException {
+        Checks.requireNonNull(file, "Safetensors.writeTo", "file");
+        byte[] header = content.header();
+        if (header.length > SafetensorsFile.MAX_HEADER_BYTES) {
+            throw Checks.refusal(
+                    "Safetensors.writeTo",
+                    "header of " + file,
+                    header.length + " bytes",
+                    "at most " + SafetensorsFile.MAX_HEADER_BYTES);
+        }
+        content.write(header, file);
+    }
+
+    @Override
+    public boolean equals(Object object) {
+        return object instanceof Safetensors other
+                && tensors.equals(other.tensors)
+                && metadata().equals(other.metadata());
+    }
+
+    /** {@return a hash of tensors and metadata} */
+    @Override
+    public int hashCode() {
+        return Objects.hash(tensors, metadata());
+    }
+
+    /** {@return the names, types and shapes of the tensors, and the metadata} */
+    @Override
+    public String toString() {
+        return "Safetensors" + tensors + metadata();
+    }
+}

@@ -1,0 +1,39 @@
+package io.github.backnorm.internal;
+
+import java.io.IOException;
+
+/** What is wrong with the content of a file: {@code <what> is <actual>, expected <expected>}. */
+public final class FormatFault extends IOException {
+    private static final long serialVersionUID = 1;
+    private static final int SHOWN = 80; // characters of a text that comes from a file
+
+    FormatFault(String message) {
+        super(message);
+    }
+
+    FormatFault(String what, Object actual, String expected) {
+        super(what + " is " + actual + ", expected " + expected);
+    }
+
+    /** This fault, told with the thing in the file that has it. */
+    FormatFault of(String thing) {
+        return new FormatFault(thing + ": " + getMessage());
+    }
+
+    /**
+     * Text from a file as a message may show it: in quotes, not too long, and with nothing in it that could pass for
+     * another line of a log or turn the direction of writing.
+     */
+    public static String quoted(String text) {
+        StringBuilder quoted = new StringBuilder("\"");
+        for (int i = 0; i < Math.min(text.length(), SHOWN); i++) {
+            char c = text.charAt(i);
+            if (Character.isLetterOrDigit(c) || (c >= ' ' && c <= '~')) {
+                quoted.append(c);
+            } else {
+                quoted.append("\\u").append(Integer.toHexString(0x10000 | c), 1, 5);
+            }
+        }
+        return quoted.append(text.length() > SHOWN ? "…\"" : "\"").toString();
+    }
+}

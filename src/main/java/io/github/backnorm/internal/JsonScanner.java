@@ -1,0 +1,182 @@
+package io.github.backnorm.internal;
+
+import java.nio.ByteBuffer;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.CharsetDecoder;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * The tokens of a JSON text (RFC 8259) in which numbers are integers, none of them negative. Who reads a value calls
+ * for what must come next, so a text cannot nest deeper than its reader's own calls do.
+ *
+ * <p>Works on bytes: all of JSON's own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
+ * Strings are decoded strictly: malformed UTF-8, control characters and surrogates that stand alone are refused.
+ */
+final class JsonScanner {
+    private static final int END = -1;
+    private static final int MAX_DIGITS = 18; // any number of so many digits is a long
+
+    private final byte[] json;
+    private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder(); // reports what is malformed
+    private int position;
+
+    JsonScanner(byte[] json) {
+        this.json = json;
+    }
+
+    /** The next byte that is no white space, which stays next; END after the last. */
+    private int peek() {
+        while (position < json.length && " \t\n\r".indexOf(json[position]) >= 0) {
+            position++;
+        }
+        return position < json.length ? json[position] : END;
+    }
+
+    boolean accept(char token) {
+        boolean accepted = peek() == token;
+        if (accepted) {
+            position++;
+        }
+        return accepted;
+    }
+
+    void require(char token) throws FormatFault {
+        if (!accept(token)) {
+            throw unexpected("" + token);
+        }
+    }
+
+    /** Whether another element follows in a list that ends with this token. */
+    boolean another(char close) throws FormatFault {
+        if (accept(',')) {
+            return true;
+        }
+        if (accept(close)) {
+            return false;
+        }
+        throw unexpected(", or " + close);
+    }
+
+    void requireEnd() throws FormatFault {
+        if (peek() != END) {
+            throw unexpected("nothing but white space");
+        }
+    }
+
+    long number() throws FormatFault {
+        int first = peek();
+        if (first < '0' || first > '9') {
+            throw unexpected("an integer that is not negative");
+        }
+        int start = position;
+        long value = 0;
+        while (position < json.length && json[position] >= '0' && json[position] <= '9') {
+            if (position - start == MAX_DIGITS || (position > start && first == '0')) {
+                throw unexpected("an integer of at most " + MAX_DIGITS + " digits, the first of them not 0");
+            }
+            value = 10 * value + (json[position++] - '0');
+        }
+        return value;
+    }
+
+    String string() throws FormatFault {
+        if (peek() != '"') {
+            throw unexpected("a string");
+        }
+        int start = ++position;
+        boolean escapes = false;
+        boolean ascii = true;
+        for (; position < json.length && json[position] != '"'; position++) {
+            if (json[position] >= 0 && json[position] < ' ') {
+                throw unexpected("no control character in a string");
+            }
+            ascii &= json[position] >= 0;
+            if (json[position] == '\\') {
+                escapes = true;
+                position++; // what it escapes may be a quotation mark
+                ascii &= position < json.length && json[position] >= 0;
+            }
+        }
+        if (position >= json.length) {
+            throw new FormatFault("header ends within a string, which began at byte " + (start - 1));
+        }
+        String text = ascii
+                ? new String(json, start, position - start, StandardCharsets.US_ASCII) // the usual case, less memory
+                : decoded(start);
+        position++;
+        return escapes ? unescaped(text, start) : text;
+    }
+
+    private String decoded(int start) throws FormatFault {
+        try {
+            return decoder.decode(ByteBuffer.wrap(json, start, position - start))
+                    .toString();
+        } catch (CharacterCodingException malformed) {
+            throw inString("bytes that are not UTF-8", start);
+        }
+    }
+
+    private static String unescaped(String text, int start) throws FormatFault {
+        StringBuilder plain = new StringBuilder(text.length());
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            if (c == '\\') {
+                c = text.charAt(++i);
+                int known = "\"\\/bfnrt".indexOf(c);
+                if (c == 'u') {
+                    c = fourDigits(text, i + 1, start);
+                    i += 4;
+                } else if (known >= 0) {
+                    c = "\"\\/\b\f\n\r\t".charAt(known);
+                } else {
+                    throw inString("an escape that JSON does not know", start);
+                }
+            }
+            plain.append(c);
+        }
+        String unescaped = plain.toString();
+        if (hasLoneSurrogate(unescaped)) {
+            throw inString("half of a surrogate pair", start);
+        }
+        return unescaped;
+    }
+
+    private static char fourDigits(String text, int from, int start) throws FormatFault {
+        int value = 0;
+        for (int i = from; i < from + 4; i++) {
+            char c = i < text.length() ? text.charAt(i) : 0;
+            int digit = c < 128 ? Character.digit(c, 16) : -1; // other scripts have digits, too
+            if (digit < 0) {
+                throw inString("\\u without four digits", start);
+            }
+            value = 16 * value + digit;
+        }
+        return (char) value;
+    }
+
+    /** Whether a text is not Unicode, so that UTF-8 cannot hold it. */
+    static boolean hasLoneSurrogate(String text) {
+        for (int i = 0; i < text.length(); i++) {
+            if (Character.isSurrogate(text.charAt(i))) {
+                if (!Character.isSupplementaryCodePoint(text.codePointAt(i))) {
+                    return true;
+                }
+                i++;
+            }
+        }
+        return false;
+    }
+
+    private static FormatFault inString(String what, int start) {
+        return new FormatFault("the string at byte " + (start - 1) + " of the header has " + what);
+    }
+
+    private FormatFault unexpected(String expected) {
+        if (position >= json.length) {
+            return new FormatFault("header ends where " + expected + " is expected");
+        }
+        int found = json[position] & 0xFF;
+        String shown = found > ' ' && found <= '~' ? "" + (char) found : String.format("0x%02x", found);
+        return new FormatFault("byte " + position + " of the header", shown, expected);
+    }
+}

@@ -1,0 +1,260 @@
+package io.github.backnorm.internal;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * The JSON header of a {@link SafetensorsFile}: for each tensor its name, element type, shape and place in the data,
+ * and metadata, which are strings by name.
+ *
+ * <pre>{@code
+ * {"__metadata__":{"key":"value"},"name":{"dtype":"F64","shape":[2,3],"data_offsets":[0,48]}}
+ * }</pre>
+ *
+ * <p>Reading checks all there is to check without the data: the tensors lie in the data one after the other without
+ * gap or overlap and fill it, whatever their order in the header. Writing adds blanks at the end, so that the data
+ * begin at a multiple of 8 bytes.
+ */
+final class SafetensorsHeader {
+    private static final int ALIGNMENT = 8;
+    private static final int MAX_RANK = 2;
+    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 8; // longest array of the common virtual machines
+
+    /** Where a tensor is: bytes from {@code begin} to {@code end}, exclusive, of the data. */
+    record Place(String name, ElementType type, List<Integer> shape, int size, long begin, long end) {}
+
+    private final List<Place> places = new ArrayList<>();
+    private final Map<String, String> metadata = new LinkedHashMap<>();
+
+    private SafetensorsHeader() {}
+
+    /** The tensors in the order of their data. */
+    List<Place> places() {
+        return places;
+    }
+
+    Map<String, String> metadata() {
+        return metadata;
+    }
+
+    static String tensor(String name) {
+        return "tensor " + FormatFault.quoted(name);
+    }
+
+    static SafetensorsHeader parse(byte[] bytes, long dataLength) throws FormatFault {
+        if (bytes.length == 0 || bytes[0] != '{') {
+            throw new FormatFault("the header does not begin with {");
+        }
+        SafetensorsHeader header = new SafetensorsHeader();
+        JsonScanner json = new JsonScanner(bytes);
+        Map<String, Place> byName = new LinkedHashMap<>();
+        boolean metadataRead = false;
+        json.require('{');
+        if (!json.accept('}')) {
+            do {
+                String name = key(json);
+                if (name.equals(SafetensorsFile.METADATA)) {
+                    requireOnce(!metadataRead, name);
+                    metadataRead = true;
+                    header.readMetadata(json);
+                } else {
+                    requireOnce(!byName.containsKey(name), name);
+                    byName.put(name, readPlace(json, name));
+                }
+            } while (json.another('}'));
+        }
+        json.requireEnd();
+        header.places.addAll(byName.values());
+        header.places.sort(Comparator.comparingLong(Place::begin).thenComparingLong(Place::end));
+        header.requireFilled(dataLength);
+        return header;
+    }
+
+    private static String key(JsonScanner json) throws FormatFault {
+        String key = json.string();
+        json.require(':');
+        return key;
+    }
+
+    private static void requireOnce(boolean first, String key) throws FormatFault {
+        if (!first) {
+            throw new FormatFault("the key " + FormatFault.quoted(key) + " occurs twice");
+        }
+    }
+
+    private void readMetadata(JsonScanner json) throws FormatFault {
+        try {
+            json.require('{');
+            if (!json.accept('}')) {
+                do {
+                    String key = key(json);
+                    requireOnce(!metadata.containsKey(key), key);
+                    metadata.put(key, json.string());
+                } while (json.another('}'));
+            }
+        } catch (FormatFault fault) {
+            throw fault.of(SafetensorsFile.METADATA);
+        }
+    }
+
+    private static Place readPlace(JsonScanner json, String name) throws FormatFault {
+        try {
+            ElementType type = null;
+            List<Long> shape = null;
+            List<Long> offsets = null;
+            json.require('{');
+            do {
+                String key = key(json);
+                switch (key) {
+                    case "dtype" -> {
+                        requireOnce(type == null, key);
+                        type = type(json.string());
+                    }
+                    case "shape" -> {
+                        requireOnce(shape == null, key);
+                        shape = numbers(json, "shape", 0);
+                    }
+                    case "data_offsets" -> {
+                        requireOnce(offsets == null, key);
+                        offsets = numbers(json, "data_offsets", 2);
+                    }
+                    default -> throw new FormatFault("a key", FormatFault.quoted(key), "dtype, shape or data_offsets");
+                }
+            } while (json.another('}'));
+            if (type == null || shape == null || offsets == null) {
+                throw new FormatFault("dtype, shape or data_offsets is missing");
+            }
+            return place(name, type, shape, offsets.get(0), offsets.get(1));
+        } catch (FormatFault fault) {
+            throw fault.of(tensor(name));
+        }
+    }
+
+    private static ElementType type(String name) throws FormatFault {
+        return Arrays.stream(ElementType.values())
+                .filter(type -> type.name().equals(name))
+                .findAny()
+                .orElseThrow(() -> new FormatFault(
+                        "dtype",
+                        FormatFault.quoted(name),
+                        Arrays.stream(ElementType.values())
+                                .map(ElementType::name)
+                                .collect(Collectors.joining(", "))));
+    }
+
+    /** A list of numbers, at least so many and at most 2. */
+    private static List<Long> numbers(JsonScanner json, String what, int least) throws FormatFault {
+        List<Long> numbers = new ArrayList<>(MAX_RANK);
+        json.require('[');
+        if (least > 0 || !json.accept(']')) {
+            do {
+                if (numbers.size() == MAX_RANK) {
+                    throw new FormatFault(what + " has more than 2 numbers, expected at most 2");
+                }
+                numbers.add(json.number());
+            } while (json.another(']'));
+        }
+        if (numbers.size() < least) {
+            throw new FormatFault(what + " has 1 number, expected 2");
+        }
+        return numbers;
+    }
+
+    private static Place place(String name, ElementType type, List<Long> shape, long begin, long end)
+            throws FormatFault {
+        List<Integer> dimensions = new ArrayList<>(MAX_RANK);
+        long size = 1;
+        for (long dimension : shape) {
+            if (dimension > MAX_ENTRIES) {
+                throw new FormatFault("shape", shape, "dimensions of at most " + MAX_ENTRIES);
+            }
+            dimensions.add((int) dimension);
+            size *= dimension; // of two factors below 2³¹
+        }
+        if (size > MAX_ENTRIES) {
+            throw new FormatFault("shape", shape, "at most " + MAX_ENTRIES + " entries");
+        }
+        long bytes = size * type.bytes();
+        if (end - begin != bytes) {
+            throw new FormatFault(
+                    "data_offsets",
+                    List.of(begin, end),
+                    "a distance of " + bytes + " bytes (" + type + " of shape " + shape + ")");
+        }
+        return new Place(name, type, dimensions, (int) size, begin, end);
+    }
+
+    private void requireFilled(long dataLength) throws FormatFault {
+        long end = 0;
+        for (Place place : places) {
+            if (place.begin != end) {
+                throw new FormatFault(
+                                "data_offsets",
+                                List.of(place.begin, place.end),
+                                "a begin at " + end + ", "
+                                        + (place.begin > end
+                                                ? "for the data have no gaps"
+                                                : "where the tensor before it ends"))
+                        .of(tensor(place.name));
+            }
+            end = place.end;
+        }
+        if (end != dataLength) {
+            throw new FormatFault(
+                    "the data", dataLength + " bytes", end + " bytes, where the last tensor of the header ends");
+        }
+    }
+
+    static byte[] format(Map<String, StoredTensor> tensors, Map<String, String> metadata) {
+        StringBuilder json = new StringBuilder("{");
+        if (!metadata.isEmpty()) {
+            appendString(json, SafetensorsFile.METADATA).append(":{");
+            metadata.forEach((key, value) -> {
+                appendString(json, key).append(':');
+                appendString(json, value).append(',');
+            });
+            json.setCharAt(json.length() - 1, '}');
+            json.append(',');
+        }
+        long begin = 0;
+        for (Map.Entry<String, StoredTensor> entry : tensors.entrySet()) {
+            StoredTensor tensor = entry.getValue();
+            long end = begin + (long) tensor.values().length * tensor.type().bytes();
+            String shape = tensor.shape().stream().map(String::valueOf).collect(Collectors.joining(","));
+            appendString(json, entry.getKey())
+                    .append(":{\"dtype\":\"" + tensor.type() + "\",\"shape\":[" + shape)
+                    .append("],\"data_offsets\":[" + begin + "," + end + "]},");
+            begin = end;
+        }
+        if (json.length() > 1) {
+            json.setLength(json.length() - 1);
+        }
+        byte[] bytes = json.append('}').toString().getBytes(StandardCharsets.UTF_8);
+        int padded = (bytes.length + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        byte[] header = Arrays.copyOf(bytes, padded);
+        Arrays.fill(header, bytes.length, padded, (byte) ' ');
+        return header;
+    }
+
+    private static StringBuilder appendString(StringBuilder json, String text) {
+        json.append('"');
+        for (int i = 0; i < text.length(); i++) {
+            char c = text.charAt(i);
+            int known = "\"\\\b\f\n\r\t".indexOf(c);
+            if (known >= 0) {
+                json.append('\\').append("\"\\bfnrt".charAt(known));
+            } else if (c < ' ') {
+                json.append("\\u").append(Integer.toHexString(0x10000 | c), 1, 5);
+            } else {
+                json.append(c);
+            }
+        }
+        return json.append('"');
+    }
+}

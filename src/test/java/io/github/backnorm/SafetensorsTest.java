@@ -1,0 +1,588 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.channels.SeekableByteChannel;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The reference files come from {@code safetensors_files.py} beside them. */
+final class SafetensorsTest {
+    @TempDir
+    private Path folder;
+
+    static byte[] reference(String name) throws IOException {
+        try (InputStream in = SafetensorsTest.class.getResourceAsStream("pytorch/" + name)) {
+            return in.readAllBytes();
+        }
+    }
+
+    static Safetensors readReference(String name) throws IOException {
+        byte[] bytes = reference(name);
+        return Safetensors.read(SafetensorsFuzz.channel(bytes, bytes.length), name);
+    }
+
+    private static Network network(long seed) {
+        Random random = new Random(seed);
+        return new Network(new Affine(3, 5, random), new BatchNorm(5), new ReLU(), new Affine(5, 2, random));
+    }
+
+    private Path write(Safetensors content) throws IOException {
+        Path file = folder.resolve("file.safetensors");
+        content.writeTo(file);
+        return file;
+    }
+
+    @Test
+    void writeTo_stateOfNetwork_comesBackWithTheSameBits() throws IOException {
+        Network trained = network(1);
+        trained.forward(Matrix.generate(4, 3, (row, column) -> Math.sqrt(row + 2 * column)));
+        Path file = write(Safetensors.of(trained.state()));
+        Network restored = network(2);
+        restored.restore(Safetensors.read(file).state());
+        assertThat(restored.state()).isEqualTo(trained.state());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2, 2047, 2048, 2049, 4096, 5000})
+    void writeTo_sizesAroundTheBuffers_comeBack(int size) throws IOException {
+        Random random = new Random(size);
+        Safetensors content = Safetensors.of(Map.of(
+                "a", Matrix.generate(size, 1, (row, column) -> random.nextGaussian()),
+                "b", Matrix.zeros(0, size),
+                "c", Matrix.generate(1, size, (row, column) -> random.nextFloat())));
+        assertThat(Safetensors.read(write(content))).isEqualTo(content);
+        assertThat(Safetensors.read(write(content.asFloat32()))).isEqualTo(content.asFloat32());
+    }
+
+    @Test
+    void writeTo_specialValues_areKept() throws IOException {
+        Matrix special = Matrix.ofRow(
+                0.0, -0.0, Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, Double.MIN_VALUE, -1e308);
+        Safetensors content = Safetensors.of(Map.of("special", special));
+        assertThat(Safetensors.read(write(content)).state()).containsExactly(Map.entry("special", special));
+    }
+
+    @Test
+    void writeTo_sameState_givesTheSameBytes() throws IOException {
+        Map<String, Matrix> forth = new LinkedHashMap<>();
+        Map<String, Matrix> back = new LinkedHashMap<>();
+        for (int i = 0; i < 20; i++) {
+            forth.put("n" + i, Matrix.ofRow(i, Double.NaN));
+            back.put("n" + (19 - i), Matrix.ofRow(19 - i, Double.longBitsToDouble(0x7FF8_0000_0000_0000L + i)));
+        }
+        byte[] bytes = Files.readAllBytes(
+                write(Safetensors.of(forth).withMetadata("a", "1").withMetadata("b", "2")));
+        assertThat(Files.readAllBytes(
+                        write(Safetensors.of(back).withMetadata("b", "2").withMetadata("a", "1"))))
+                .isEqualTo(bytes);
+    }
+
+    @Test
+    void writeTo_oneMatrix_isTheFormatByteForByte() throws IOException {
+        String header = "{\"__metadata__\":{\"k\":\"v\"},\"a\":{\"dtype\":\"F64\",\"shape\":[1,2],"
+                + "\"data_offsets\":[0,16]}}      ";
+        assertThat(header).hasSize(88); // a multiple of 8
+        byte[] data = ByteBuffer.allocate(16)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putDouble(1)
+                .putDouble(-2)
+                .array();
+        Path file = write(Safetensors.of(Map.of("a", Matrix.ofRow(1, -2))).withMetadata("k", "v"));
+        assertThat(Files.readAllBytes(file)).isEqualTo(SafetensorsFuzz.file(header, data));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"dtypes", "sequential-logits", "trained-logits", "trained"})
+    void writeTo_fileOfPython_givesItsBytesBack(String name) throws IOException {
+        Path file = write(readReference(name + ".safetensors"));
+        assertThat(Files.readAllBytes(file)).isEqualTo(reference(name + ".safetensors"));
+    }
+
+    @Test
+    void read_everyTypeFromPython_isWhatPyTorchTakesItFor() throws IOException {
+        Map<String, Safetensors.Tensor> tensors =
+                readReference("dtypes.safetensors").tensors();
+        Map<String, String> types = Map.of(
+                "torch.float64", "F64", "torch.float32", "F32", "torch.float16", "F16", "torch.bfloat16", "BF16");
+        for (String name : types.keySet()) {
+            Safetensors.Tensor tensor = tensors.get(name);
+            assertThat(tensor).hasToString(types.get(name) + " [3, 4]");
+            assertThat(tensor.matrix())
+                    .isEqualTo(tensors.get(name + " as float64").matrix());
+        }
+        assertThat(tensors.get("i64").dtype()).isEqualTo("I64");
+        assertThat(tensors.get("i64").matrix()).isEqualTo(Matrix.ofRow(0x1p53, -0x1p53, 0, -1));
+        assertThat(tensors.get("rank 0").shape()).isEmpty();
+        assertThat(tensors.get("rank 0").matrix()).isEqualTo(Matrix.ofRow(7));
+        assertThat(tensors.get("empty").matrix()).isEqualTo(Matrix.zeros(0, 3));
+        assertThat(tensors.get("row").shape()).containsExactly(1, 3);
+        assertThat(tensors.get("i64").shape()).containsExactly(4);
+        assertThat(tensors.get("name \"\\\n\u0001é€😀").matrix()).isEqualTo(Matrix.ofRow(1));
+    }
+
+    @Test
+    void read_headerInAnotherOrderWithEscapesAndSpace_isUnderstood() throws IOException {
+        String header = "{ \"b\" : {\"data_offsets\":[8,16] ,\"shape\":[ ],\t\"dtype\":\"I64\"},\r\n"
+                + "\"\\u0061\\/\\ud83d\\ude00\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                + "\"__metadata__\":{}}\n  ";
+        byte[] data = ByteBuffer.allocate(16)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putFloat(1.5f)
+                .putFloat(-2)
+                .putLong(3)
+                .array();
+        assertThat(read(SafetensorsFuzz.file(header, data)).state())
+                .isEqualTo(Map.of("a/😀", Matrix.ofRow(1.5, -2), "b", Matrix.ofRow(3)));
+    }
+
+    private static String tensor(String dtype, String shape, String offsets) {
+        return "{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
+    }
+
+    static List<Arguments> malformedHeaders() {
+        String a = "{\"a\":" + tensor("F64", "[2]", "[0,16]");
+        String inA = "tensor \"a\": ";
+        return List.of(
+                arguments("", "the header does not begin with {"),
+                arguments(" {}", "the header does not begin with {"),
+                arguments("[]", "the header does not begin with {"),
+                arguments("{", "header ends where a string is expected"),
+                arguments("{\"a", "header ends within a string, which began at byte 1"),
+                arguments("{\"a\\", "header ends within a string, which began at byte 1"),
+                arguments("{\"a\" 1}", "byte 5 of the header is 1, expected :"),
+                arguments("{\"a\":1}", inA + "byte 5 of the header is 1, expected {"),
+                arguments("{\"a\":{}}", inA + "byte 6 of the header is }, expected a string"),
+                arguments("{\"a\":[[[[", inA + "byte 5 of the header is [, expected {"),
+                arguments("{a:1}", "byte 1 of the header is a, expected a string"),
+                arguments("{\"a\u0001\":1}", "byte 3 of the header is 0x01, expected no control character in a string"),
+                arguments("{\"\\x\":1}", "the string at byte 1 of the header has an escape that JSON does not know"),
+                arguments("{\"\\u12g4\":1}", "the string at byte 1 of the header has \\u without four digits"),
+                arguments("{\"\\u123\":1}", "the string at byte 1 of the header has \\u without four digits"),
+                arguments("{\"\\ud800\":1}", "the string at byte 1 of the header has half of a surrogate pair"),
+                arguments("{\"\\udc00\\ud800\":1}", "the string at byte 1 of the header has half of a surrogate pair"),
+                arguments(a, "header ends where , or } is expected"),
+                arguments(a + "},", "byte 55 of the header is ,, expected nothing but white space"),
+                arguments(a + ",}", "byte 55 of the header is }, expected a string"),
+                arguments(a + "," + a.substring(1) + "}", "the key \"a\" occurs twice"),
+                arguments("{\"__metadata__\":{},\"__metadata__\":{}}", "the key \"__metadata__\" occurs twice"),
+                arguments("{\"__metadata__\":{\"k\":\"\",\"k\":\"\"}}", "__metadata__: the key \"k\" occurs twice"),
+                arguments(
+                        "{\"__metadata__\":{\"k\":1}}", "__metadata__: byte 21 of the header is 1, expected a string"),
+                arguments("{\"__metadata__\":null}", "__metadata__: byte 16 of the header is n, expected {"),
+                arguments("{\"a\":{\"dtype\":\"F64\",\"dtype\":\"F64\"}}", inA + "the key \"dtype\" occurs twice"),
+                arguments("{\"a\":{\"shape\":[],\"shape\":[]}}", inA + "the key \"shape\" occurs twice"),
+                arguments(
+                        "{\"a\":{\"data_offsets\":[0,0],\"data_offsets\":[0,0]}}",
+                        inA + "the key \"data_offsets\" occurs twice"),
+                arguments("{\"a\":{\"type\":1}}", inA + "a key is \"type\", expected dtype, shape or data_offsets"),
+                arguments("{\"a\":{\"dtype\":\"F64\",\"shape\":[]}}", inA + "dtype, shape or data_offsets is missing"),
+                arguments(
+                        "{\"a\":" + tensor("I32", "[4]", "[0,16]") + "}",
+                        inA + "dtype is \"I32\", expected I64, F64, F32, BF16, F16"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[1,1,2]", "[0,16]") + "}",
+                        inA + "shape has more than 2 numbers, expected at most 2"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[-2]", "[0,16]") + "}",
+                        inA + "byte 29 of the header is -, expected an integer that is not negative"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2.0]", "[0,16]") + "}",
+                        inA + "byte 30 of the header is ., expected , or ]"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[02]", "[0,16]") + "}",
+                        inA + "byte 30 of the header is 2, expected an integer of at most 18 digits, the first of them"
+                                + " not 0"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[1000000000000000000]", "[0,16]") + "}",
+                        inA + "byte 47 of the header is 0, expected an integer of at most 18 digits, the first of them"
+                                + " not 0"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[0,2147483648]", "[0,16]") + "}",
+                        inA + "shape is [0, 2147483648], expected dimensions of at most 2147483639"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2147483639,2147483639]", "[0,16]") + "}",
+                        inA + "shape is [2147483639, 2147483639], expected at most 2147483639 entries"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2]", "[16]") + "}", inA + "data_offsets has 1 number, expected 2"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2]", "[]") + "}",
+                        inA + "byte 48 of the header is ], expected an integer that is not negative"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2]", "[0,16,16]") + "}",
+                        inA + "data_offsets has more than 2 numbers, expected at most 2"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[2]", "[16,0]") + "}",
+                        inA + "data_offsets is [16, 0], expected a distance of 16 bytes (F64 of shape [2])"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[3]", "[0,16]") + "}",
+                        inA + "data_offsets is [0, 16], expected a distance of 24 bytes (F64 of shape [3])"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[1]", "[0,16]") + "}",
+                        inA + "data_offsets is [0, 16], expected a distance of 8 bytes (F64 of shape [1])"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[1]", "[8,16]") + "}",
+                        inA + "data_offsets is [8, 16], expected a begin at 0, for the data have no gaps"),
+                arguments(
+                        a + ",\"b\":" + tensor("F64", "[1]", "[8,16]") + "}",
+                        "tensor \"b\": data_offsets is [8, 16], expected a begin at 16, where the tensor before it"
+                                + " ends"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[1]", "[0,8]") + "}",
+                        "the data is 16 bytes, expected 8 bytes, where the last tensor of the header ends"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[3]", "[0,24]") + "}",
+                        "the data is 16 bytes, expected 24 bytes, where the last tensor of the header ends"),
+                arguments(
+                        "{\"a\":" + tensor("F64", "[100000000]", "[0,800000000]") + "}",
+                        "the data is 16 bytes, expected 800000000 bytes, where the last tensor of the header ends"),
+                arguments(
+                        "{\"\\u202e\\n" + "x".repeat(100) + "\":1}",
+                        "tensor \"\\u202e\\u000a" + "x".repeat(78) + "…\": byte 112 of the header is 1, expected {"));
+    }
+
+    /** Each header comes with 16 bytes of data. */
+    @ParameterizedTest
+    @MethodSource("malformedHeaders")
+    void read_malformedHeader_refusedWithFileNameAndReason(String header, String reason) throws IOException {
+        assertRefused(SafetensorsFuzz.file(header, new byte[16]), reason);
+    }
+
+    static List<Arguments> malformedFiles() {
+        String bounds = ", expected at most 2 (the file has 10 bytes, a header at most 100000000)";
+        byte[] badUtf8 = SafetensorsFuzz.file(new byte[] {'{', '"', (byte) 0xC0, (byte) 0xAF, '"'}, new byte[0]);
+        byte[] encodedSurrogate =
+                SafetensorsFuzz.file(new byte[] {'{', '"', (byte) 0xED, (byte) 0xA0, (byte) 0x80, '"'}, new byte[0]);
+        byte[] integer = SafetensorsFuzz.file(
+                "{\"a\":" + tensor("I64", "[1]", "[0,8]") + "}", new byte[] {1, 0, 0, 0, 0, 0, 0x20, 0});
+        return List.of(
+                arguments(new byte[0], "the file is 0 bytes, expected at least 8"),
+                arguments(new byte[7], "the file is 7 bytes, expected at least 8"),
+                arguments(new byte[8], "the header does not begin with {"),
+                arguments(withLength(3), "the length of the header is 3" + bounds),
+                arguments(withLength(100_000_001), "the length of the header is 100000001" + bounds),
+                arguments(withLength(Long.MAX_VALUE), "the length of the header is 9223372036854775807" + bounds),
+                arguments(withLength(-1), "the length of the header is 18446744073709551615" + bounds),
+                arguments(badUtf8, "the string at byte 1 of the header has bytes that are not UTF-8"),
+                arguments(encodedSurrogate, "the string at byte 1 of the header has bytes that are not UTF-8"),
+                arguments(
+                        integer,
+                        "tensor \"a\": a value is 9007199254740993, expected at most 2^53 in magnitude,"
+                                + " beyond which doubles have gaps"));
+    }
+
+    private static byte[] withLength(long length) {
+        byte[] file = SafetensorsFuzz.file("{}", new byte[0]);
+        ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).putLong(length);
+        return file;
+    }
+
+    @ParameterizedTest
+    @MethodSource("malformedFiles")
+    void read_malformedFile_refusedWithFileAndReason(byte[] bytes, String reason) throws IOException {
+        assertRefused(bytes, reason);
+    }
+
+    private void assertRefused(byte[] bytes, String reason) throws IOException {
+        Path file = Files.write(folder.resolve("bad.safetensors"), bytes);
+        assertThatThrownBy(() -> Safetensors.read(file))
+                .isExactlyInstanceOf(Safetensors.FormatException.class)
+                .isInstanceOf(IOException.class)
+                .hasMessage("Safetensors.read: " + file + ": " + reason);
+    }
+
+    private static Safetensors read(byte[] bytes) throws IOException {
+        return Safetensors.read(SafetensorsFuzz.channel(bytes, bytes.length), "file");
+    }
+
+    @Test
+    void read_headerAbove100Megabytes_refusedThoughTheFileIsLongEnough() {
+        byte[] start = withLength(100_000_001);
+        SeekableByteChannel channel = SafetensorsFuzz.channel(start, 1L << 40);
+        assertThatThrownBy(() -> Safetensors.read(channel, "file"))
+                .isInstanceOf(Safetensors.FormatException.class)
+                .hasMessage("Safetensors.read: file: the length of the header is 100000001, expected at most 100000000"
+                        + " (the file has 1099511627776 bytes, a header at most 100000000)");
+    }
+
+    @Test
+    void read_everyTruncation_refused() throws IOException {
+        byte[] whole = reference("dtypes.safetensors");
+        for (int length = 0; length < whole.length; length++) {
+            assertThat(SafetensorsFuzz.read(Arrays.copyOf(whole, length), "length " + length))
+                    .isNull();
+        }
+        assertThat(SafetensorsFuzz.read(Arrays.copyOf(whole, whole.length + 1), "longer"))
+                .isNull();
+    }
+
+    @Test
+    void read_fileThatShrinksMeanwhile_refused() throws IOException {
+        byte[] whole = reference("dtypes.safetensors");
+        for (int length = 0; length < whole.length; length++) {
+            SeekableByteChannel channel = SafetensorsFuzz.channel(Arrays.copyOf(whole, length), whole.length);
+            assertThatThrownBy(() -> Safetensors.read(channel, "file"))
+                    .isInstanceOf(Safetensors.FormatException.class)
+                    .hasMessageEndingWith("the file became shorter while it was read");
+        }
+    }
+
+    @Test
+    void read_noSuchFile_isTheFileSystemsException() {
+        assertThatThrownBy(() -> Safetensors.read(folder.resolve("none"))).isInstanceOf(NoSuchFileException.class);
+    }
+
+    @Test
+    void read_mutatedFiles_refusedOrReadWithinTheMemoryBound() throws IOException {
+        List<byte[]> seeds = new ArrayList<>(List.of(
+                SafetensorsFuzz.file("{\"a\":" + tensor("F64", "[2]", "[0,16]") + "}", new byte[16]),
+                SafetensorsFuzz.file(
+                        "{\"__metadata__\":{\"k\":\"v\"}, \"a\":" + tensor("I64", "[]", "[0,8]") + ",\"b\":"
+                                + tensor("F16", "[2,2]", "[8,16]") + "}",
+                        new byte[16])));
+        for (String name : List.of("dtypes", "sequential", "trained")) {
+            seeds.add(reference(name + ".safetensors"));
+        }
+        for (byte[] seed : seeds) {
+            read(seed); // loads the classes
+        }
+        long seed = 20_261_124;
+        Random random = new Random(seed);
+        int accepted = 0;
+        int count = 20_000;
+        for (int i = 0; i < count; i++) {
+            byte[] file = SafetensorsFuzz.mutated(seeds.get(random.nextInt(seeds.size())), random);
+            Safetensors content = SafetensorsFuzz.read(file, "file " + i + " of seed " + seed);
+            if (content != null) {
+                accepted++;
+                if (accepted % 500 == 0) {
+                    assertThat(Safetensors.read(write(content))).isEqualTo(content);
+                }
+            }
+        }
+        assertThat(accepted).as("accepted; seed %s", seed).isBetween(count / 50, count / 2); // both ways are gone
+    }
+
+    static List<String> densestHeaders() {
+        StringBuilder tensors = new StringBuilder("{");
+        StringBuilder metadata = new StringBuilder("{\"__metadata__\":{");
+        for (int i = 0; i < 20_000; i++) {
+            String separator = i == 0 ? "" : ",";
+            String name = "\"" + Integer.toString(i, 36) + "\":";
+            tensors.append(separator).append(name).append(tensor("F16", "[0,0]", "[0,0]"));
+            metadata.append(separator).append(name).append("\"\"");
+        }
+        String text = "{\"__metadata__\":{\"\":\"%s\"}}";
+        return List.of(
+                tensors + "}",
+                metadata + "}}",
+                text.formatted("é".repeat(1 << 18)),
+                text.formatted("€" + "x".repeat(1 << 18)),
+                text.formatted("€" + "\\n".repeat(1 << 18)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("densestHeaders")
+    void read_densestHeader_staysWithinTheMemoryBound(String header) throws IOException {
+        read(SafetensorsFuzz.file("{}", new byte[0]));
+        assertThat(SafetensorsFuzz.read(SafetensorsFuzz.file(header, new byte[0]), "header"))
+                .isNotNull();
+    }
+
+    @Test
+    void read_deepNesting_refused() throws IOException {
+        assertRefused(
+                SafetensorsFuzz.file("{\"a\":{\"shape\":" + "[".repeat(1 << 20), new byte[0]),
+                "tensor \"a\": byte 15 of the header is [, expected an integer that is not negative");
+    }
+
+    @Test
+    void writeTo_existingFile_isReplacedNotWrittenInto() throws IOException {
+        Path file = write(Safetensors.of(Map.of("a", Matrix.ofRow(1))));
+        byte[] old = Files.readAllBytes(file);
+        try (InputStream in = Files.newInputStream(file)) {
+            write(Safetensors.of(Map.of("a", Matrix.ofRow(2))));
+            assertThat(in.readAllBytes()).isEqualTo(old); // who was reading goes on reading the old one
+        }
+        assertThat(Safetensors.read(file).state()).isEqualTo(Map.of("a", Matrix.ofRow(2)));
+        assertThat(files()).containsExactly(file);
+    }
+
+    @Test
+    void writeTo_placeThatCannotBeReplaced_leavesNothingBehind() throws IOException {
+        Path taken =
+                Files.createDirectories(folder.resolve("taken/by a folder")).getParent();
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(1)));
+        assertThatThrownBy(() -> content.writeTo(taken))
+                .isInstanceOf(FileSystemException.class)
+                .hasMessage(taken + ": not a regular file");
+        assertThatThrownBy(() -> content.writeTo(folder.resolve("none/file"))).isInstanceOf(NoSuchFileException.class);
+        assertThat(files()).containsExactly(taken);
+    }
+
+    @Test
+    void writeTo_symbolicLink_writesWhereItLeads() throws IOException {
+        Path file = write(Safetensors.of(Map.of("a", Matrix.ofRow(1))));
+        Path link = Files.createSymbolicLink(folder.resolve("link"), file);
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(2)));
+        content.writeTo(link);
+        assertThat(link).isSymbolicLink();
+        assertThat(Safetensors.read(file)).isEqualTo(content);
+    }
+
+    private List<Path> files() throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.toList();
+        }
+    }
+
+    @Test
+    void writeTo_headerAbove100Megabytes_refused() {
+        Path file = folder.resolve("file");
+        Safetensors content = Safetensors.of(Map.of()).withMetadata("k", "x".repeat(100_000_000));
+        assertThatThrownBy(() -> content.writeTo(file))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "Safetensors.writeTo: header of " + file + " is 100000032 bytes, expected at most 100000000");
+        assertThat(file).doesNotExist();
+    }
+
+    @Test
+    void asFloat32_f64_isRoundedToNearestEven() {
+        double half = 0x1p-24; // half the distance from 1 to the next float
+        Matrix wide = Matrix.ofRow(1 + half, 1 + 3 * half, 1 + 1.5 * half, 1e-50, -0.0, 1 / 0.0, 0.0 / 0.0);
+        Safetensors.Tensor narrow =
+                Safetensors.of(Map.of("a", wide)).asFloat32().tensors().get("a");
+        assertThat(narrow).hasToString("F32 [1, 7]");
+        assertThat(narrow.matrix())
+                .isEqualTo(Matrix.ofRow(1, 1 + 4 * half, 1 + 2 * half, 0.0, -0.0, 1 / 0.0, 0.0 / 0.0));
+    }
+
+    @Test
+    void asFloat32_otherTypesAndMetadata_areKept() throws IOException {
+        Safetensors content = readReference("dtypes.safetensors");
+        Map<String, Safetensors.Tensor> tensors = new HashMap<>(content.tensors());
+        tensors.values().removeIf(tensor -> tensor.dtype().equals("F64"));
+        assertThat(tensors).hasSize(6);
+        assertThatThrownBy(content::asFloat32)
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("1.0E300");
+        Safetensors half = read(SafetensorsFuzz.file("{\"a\":" + tensor("F16", "[2]", "[0,4]") + "}", new byte[4]))
+                .withMetadata("k", "v");
+        assertThat(half.asFloat32()).isEqualTo(half);
+    }
+
+    @Test
+    void asFloat32_beyondFloat_refused() {
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(0, -1e39)));
+        assertThatThrownBy(content::asFloat32)
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "Safetensors.asFloat32: entry 1 of tensor \"a\" is -1.0E39, expected at most 3.4028235E38 in"
+                                + " magnitude");
+    }
+
+    @Test
+    void of_nameThatTheFormatCannotHold_refused() {
+        Matrix matrix = Matrix.ofRow(1);
+        assertThatThrownBy(() -> Safetensors.of(Map.of("__metadata__", matrix)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("Safetensors.of: a name is __metadata__, expected any other, for the format keeps this one"
+                        + " for metadata");
+        assertThatThrownBy(() -> Safetensors.of(Map.of("a\ud800", matrix)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "Safetensors.of: a name is \"a\\ud800\", expected Unicode without halves of surrogate pairs");
+    }
+
+    @Test
+    void of_null_refusedByName() {
+        assertThatThrownBy(() -> Safetensors.of(null))
+                .isInstanceOf(NullPointerException.class)
+                .hasMessage("Safetensors.of: state is null, expected a value");
+        Map<String, Matrix> state = new HashMap<>();
+        state.put("a", null);
+        assertThatThrownBy(() -> Safetensors.of(state))
+                .isInstanceOf(NullPointerException.class)
+                .hasMessage("Safetensors.of: a is null, expected a value");
+    }
+
+    @Test
+    void withMetadata_halfASurrogatePair_refused() {
+        Safetensors content = Safetensors.of(Map.of());
+        assertThatThrownBy(() -> content.withMetadata("k", "\udc00"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "Safetensors.withMetadata: value is \"\\udc00\", expected Unicode without halves of surrogate"
+                                + " pairs");
+        assertThatThrownBy(() -> content.withMetadata("\udc00", "v")).isInstanceOf(IllegalArgumentException.class);
+    }
+
+    @Test
+    void withMetadata_anyText_comesBackAndReplaces() throws IOException {
+        StringBuilder text = new StringBuilder("😀\u2028");
+        for (char c = 0; c < 0x100; c++) {
+            text.append(c);
+        }
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(1)));
+        Safetensors more =
+                content.withMetadata(text + "k", "").withMetadata("k", "old").withMetadata("k", text + "");
+        assertThat(content.metadata()).isEmpty();
+        assertThat(more.metadata()).isEqualTo(Map.of(text + "k", "", "k", text + ""));
+        assertThat(Safetensors.read(write(more))).isEqualTo(more);
+    }
+
+    @Test
+    void collections_ofContent_areUnmodifiable() {
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(1)));
+        for (Map<String, ?> map : List.of(content.tensors(), content.state(), content.metadata())) {
+            assertThatThrownBy(map::clear).isInstanceOf(UnsupportedOperationException.class);
+        }
+        assertThatThrownBy(() -> content.tensors().get("a").shape().clear())
+                .isInstanceOf(UnsupportedOperationException.class);
+    }
+
+    @Test
+    void equals_typeShapeBitsOrMetadataDiffer_false() throws IOException {
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(0, 1)));
+        assertThat(Safetensors.of(Map.of("a", Matrix.ofRow(0, 1))))
+                .isEqualTo(content)
+                .hasSameHashCodeAs(content)
+                .hasToString("Safetensors{a=F64 [1, 2]}{}");
+        byte[] data = ByteBuffer.allocate(16)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putDouble(8, 1)
+                .array();
+        Safetensors row = read(SafetensorsFuzz.file("{\"a\":" + tensor("F64", "[2]", "[0,16]") + "}", data));
+        assertThat(row.state()).isEqualTo(content.state());
+        assertThat(List.of(
+                        row,
+                        content.asFloat32(),
+                        content.withMetadata("k", "v"),
+                        Safetensors.of(Map.of("a", Matrix.ofRow(-0.0, 1))),
+                        Safetensors.of(Map.of("b", Matrix.ofRow(0, 1)))))
+                .allSatisfy(other -> assertThat(other).isNotEqualTo(content));
+    }
+}

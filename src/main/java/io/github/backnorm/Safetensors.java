@@ -23,6 +23,7 @@ import java.util.Objects;
  * Safetensors.of(network.state()).writeTo(file);
  * network.restore(Safetensors.read(file).state());
  * }</pre>
+ * {@link PyTorch} has the names and layout that PyTorch expects.
  *
  * <p>Shapes: a tensor has at most two dimensions. Without any it is a 1×1 matrix here, with one of length n it is
  * 1×n.

@@ -7,7 +7,8 @@
  * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds
  * what training changes and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the first gradient, an
  * {@link io.github.backnorm.Optimizer} makes the step, and {@link io.github.backnorm.GradientCheck} tests layers of
- * one's own.
+ * one's own. {@link io.github.backnorm.Safetensors} puts models into files, {@link io.github.backnorm.PyTorch} in the
+ * layout that PyTorch has for them.
  *
  * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
  * refused with a {@link java.lang.NullPointerException} that names it.

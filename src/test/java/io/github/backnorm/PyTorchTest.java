@@ -1,0 +1,347 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
+
+import io.github.backnorm.internal.StoredTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.assertj.core.data.Offset;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The reference files come from {@code safetensors_files.py} beside them. */
+final class PyTorchTest {
+    /** The two sum at most 8 terms in other orders, three times, to logits below 100: 3·8·2⁻⁵³·100 is 2.7e-13. */
+    private static final Offset<Double> ROUNDING = within(1e-12);
+
+    private static final String SEQUENTIAL = "Linear(3, 5, bias=False), BatchNorm1d(5, eps=0.0001, momentum=0.3), ReLU,"
+            + " Linear(5, 4), ReLU(), BatchNorm1d(4, eps=1e-5, momentum=0.1)";
+
+    @TempDir
+    private Path folder;
+
+    private static Safetensors file(String name) throws IOException {
+        return SafetensorsTest.readReference(name + ".safetensors");
+    }
+
+    /** What PyTorch wrote and what this library wrote and PyTorch loaded. */
+    @ParameterizedTest
+    @ValueSource(strings = {"sequential", "trained"})
+    void network_ofFile_givesPyTorchsLogits(String name) throws IOException {
+        Network network = PyTorch.network(file(name));
+        Map<String, Matrix> reference = file(name + "-logits").state();
+        Matrix logits = network.infer(reference.get("x"));
+        Matrix expected = reference.get("logits");
+        assertThat(logits.rows()).isEqualTo(6);
+        for (int i = 0; i < expected.rows(); i++) {
+            for (int j = 0; j < expected.columns(); j++) {
+                assertThat(expected.get(i, j)).isBetween(-100.0, 100.0);
+                assertThat(logits.get(i, j)).isCloseTo(expected.get(i, j), ROUNDING);
+            }
+        }
+    }
+
+    @Test
+    void stateDict_ofNetworkThatPyTorchLoaded_isWrittenAsItWas() throws IOException {
+        Path written = folder.resolve("trained.safetensors");
+        PyTorch.stateDict(PyTorch.network(file("trained"))).writeTo(written);
+        assertThat(Files.readAllBytes(written)).isEqualTo(SafetensorsTest.reference("trained.safetensors"));
+    }
+
+    @Test
+    void stateDict_ofPyTorchsModel_hasItsTensors() throws IOException {
+        Map<String, Safetensors.Tensor> expected =
+                new HashMap<>(file("sequential").tensors());
+        Map<String, Safetensors.Tensor> actual = new HashMap<>(
+                PyTorch.stateDict(PyTorch.network(file("sequential"))).tensors());
+        assertThat(actual.remove("0.bias").matrix()).isEqualTo(Matrix.zeros(1, 5)); // bias=False there
+        for (String count : List.of("1.num_batches_tracked", "5.num_batches_tracked")) {
+            assertThat(expected.remove(count).matrix()).isEqualTo(Matrix.ofRow(3));
+            assertThat(actual.remove(count)).hasToString("I64 []");
+        }
+        assertThat(actual).isEqualTo(expected);
+    }
+
+    @Test
+    void network_ofPrintedModel_hasItsModules() throws IOException {
+        Network network = PyTorch.network(file("sequential"));
+        assertThat(network).hasToString("Network[Affine 3→5, BatchNorm 5, ReLU, Affine 5→4, ReLU, BatchNorm 4]");
+        BatchNorm first = (BatchNorm) network.layers().get(1);
+        assertThat(first.epsilon()).isEqualTo(1e-4);
+        assertThat(first.momentum()).isEqualTo(0.3);
+        BatchNorm second = (BatchNorm) network.layers().get(5);
+        assertThat(second.epsilon()).isEqualTo(1e-5);
+        assertThat(second.momentum()).isEqualTo(0.1);
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                SEQUENTIAL,
+                """
+                nn.Sequential(
+                    nn.Linear(3, 5, False),
+                    nn.BatchNorm1d(5, 1e-4, 0.3, True, True),
+                    nn.ReLU(True),
+                    nn.Linear(5, 4, bias=True), nn.ReLU(), nn.BatchNorm1d(4, momentum = 1e-1, eps=1e-05),
+                )
+                """,
+                "Linear, BatchNorm1d(eps=1e-4, momentum=.3), ReLU, Linear, ReLU, BatchNorm1d(eps=.00001, momentum=.1)",
+                """
+                (0): Linear(3, 5)\r
+                (1): BatchNorm1d(5, eps=1e-4, momentum=0.3)\r
+                (2): ReLU()\r
+                (3): Linear(5, 4)\r
+                (4): ReLU()\r
+                (5): BatchNorm1d(4, eps=1e-5, momentum=0.1)"""
+            })
+    void network_ofModulesInAnyForm_isThatOfTheFile(String modules) throws IOException {
+        Safetensors file = file("sequential");
+        assertThat(PyTorch.stateDict(PyTorch.network(file.withMetadata("modules", "Dropout"), modules)))
+                .isEqualTo(PyTorch.stateDict(PyTorch.network(file)));
+    }
+
+    @Test
+    void network_ofStateDict_isTheSameToTheBit() {
+        Random random = new Random(3);
+        BatchNorm batchNorm = new BatchNorm(7, Double.MIN_VALUE, 1 / 3.0);
+        Network network = new Network(new ReLU(), new Affine(2, 7, random), batchNorm, new BatchNorm(7, 0, 0));
+        network.forward(Matrix.generate(5, 2, (row, column) -> random.nextGaussian()));
+        Network copy = PyTorch.network(PyTorch.stateDict(network));
+        assertThat(copy).hasToString(network.toString());
+        assertThat(copy.state()).isEqualTo(network.state());
+        BatchNorm copied = (BatchNorm) copy.layers().get(2);
+        assertThat(copied.epsilon()).isEqualTo(Double.MIN_VALUE);
+        assertThat(copied.momentum()).isEqualTo(1 / 3.0);
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {1e-5, 0, 1, 100, 0.1, 0x1p-44, 1e-12, 1.0 / 3, Double.MAX_VALUE, 2e-3, Double.MIN_VALUE})
+    void stateDict_anyEpsilon_isWrittenInDigitsThatGiveItBack(double epsilon) {
+        Safetensors file = PyTorch.stateDict(new Network(new BatchNorm(1, epsilon, 1)));
+        String modules = file.metadata().get("modules");
+        String digits = modules.substring(modules.indexOf("eps=") + 4, modules.indexOf(", momentum"));
+        assertThat(Double.parseDouble(digits)).isEqualTo(epsilon);
+        assertThat(digits).hasSizeLessThanOrEqualTo(26);
+        assertThat(((BatchNorm) PyTorch.network(file).layers().get(0)).epsilon())
+                .isEqualTo(epsilon);
+    }
+
+    @Test
+    void stateDict_usualEpsilon_isWrittenShort() {
+        Safetensors file =
+                PyTorch.stateDict(new Network(new Affine(Matrix.zeros(2, 3), Matrix.zeros(1, 3)), new BatchNorm(3)));
+        assertThat(file.metadata())
+                .containsExactly(Map.entry("modules", "Linear(2, 3), BatchNorm1d(3, eps=0.00001, momentum=0.1)"));
+        assertThat(file.tensors().get("0.weight")).hasToString("F64 [3, 2]");
+        assertThat(file.tensors().get("1.running_mean")).hasToString("F64 [3]");
+    }
+
+    @Test
+    void stateDict_noLayers_isNetworkWithoutLayers() {
+        assertThat(PyTorch.network(PyTorch.stateDict(new Network()))).hasToString("Network[]");
+    }
+
+    @Test
+    void stateDict_asFloat32_isRead() {
+        Network network = new Network(new Affine(Matrix.ofRow(1 / 3.0), Matrix.ofRow(1)));
+        assertThat(PyTorch.network(PyTorch.stateDict(network).asFloat32()).state())
+                .isEqualTo(Map.of("0.weight", Matrix.ofRow((float) (1 / 3.0)), "0.bias", Matrix.ofRow(1)));
+    }
+
+    @Test
+    void stateDict_layerThatPyTorchHasNot_refused() {
+        Network network = new Network(new ReLU(), new Network());
+        assertThatThrownBy(() -> PyTorch.stateDict(network))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "PyTorch.stateDict: layer 1 (Network) is of another type, expected Affine, BatchNorm or ReLU");
+    }
+
+    @Test
+    void network_withoutMetadatum_refusedWithTheWayOut() {
+        Safetensors file = Safetensors.of(Map.of());
+        assertThatThrownBy(() -> PyTorch.network(file))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("PyTorch.network: metadatum modules is missing, expected the modules as print(model) shows"
+                        + " them; pass them as argument");
+    }
+
+    static List<Arguments> refusedModules() {
+        String norm = "Linear, BatchNorm1d(5, eps=0.0001, momentum=0.3), ReLU, Linear, ReLU, ";
+        return List.of(
+                arguments(
+                        "Linear, BatchNorm1d(5, momentum=0.3)",
+                        "module 1 (BatchNorm1d): eps is missing, expected a number, for it is not in the tensors"),
+                arguments(
+                        "Linear, BatchNorm1d(5, eps=1e-5)",
+                        "module 1 (BatchNorm1d): momentum is missing, expected a number, for it is not in the tensors"),
+                arguments(
+                        "Linear, BatchNorm1d(5, eps=1e-5, momentum=None)",
+                        "module 1 (BatchNorm1d): momentum is \"None\", expected a number"),
+                arguments(
+                        "Linear, BatchNorm1d(5, eps=-1, momentum=0.1)",
+                        "module 1 (BatchNorm1d): BatchNorm.new: epsilon is -1.0, expected at least 0 and finite"),
+                arguments(
+                        "Linear, BatchNorm1d(5, affine=False)",
+                        "module 1 (BatchNorm1d): affine is False, expected True; BatchNorm is never without"
+                                + " (affine=False)"),
+                arguments(
+                        "Linear, BatchNorm1d(5, track_running_stats=False)",
+                        "module 1 (BatchNorm1d): track_running_stats is False, expected True; BatchNorm is never"
+                                + " without (track_running_stats=False)"),
+                arguments(
+                        "Linear, BatchNorm1d(5, affine=No)",
+                        "module 1 (BatchNorm1d): affine is \"No\", expected True or False"),
+                arguments(
+                        "Linear, BatchNorm1d(6, 1e-4, 0.3)",
+                        "module 1 (BatchNorm1d): num_features is \"6\", expected 5, as the weight has"),
+                arguments("Linear(4, 5)", "module 0 (Linear): in_features is \"4\", expected 3, as the weight has"),
+                arguments("Linear(3, 4)", "module 0 (Linear): out_features is \"4\", expected 5, as the weight has"),
+                arguments(
+                        "Linear(3, 5, bias=True)",
+                        "module 0 (Linear): tensor 0.bias is missing, expected one of rank 1"),
+                arguments(
+                        "Linear(3, 5, False, 1)",
+                        "module 0 (Linear): argument \"1\" is unexpected, expected one of [in_features, out_features,"
+                                + " bias]"),
+                arguments(
+                        "Linear(3, in_features=3)",
+                        "module 0 (Linear): argument \"in_features=3\" is unexpected, expected one of [in_features,"
+                                + " out_features, bias]"),
+                arguments("Linear, Linear", "module 1 (Linear): tensor 1.weight is F64 [5], expected one of rank 2"),
+                arguments(
+                        "BatchNorm1d(3, 1e-5, 0.1)",
+                        "module 0 (BatchNorm1d): tensor 0.weight is F64 [5, 3], expected one of rank 1; BatchNorm is"
+                                + " never without (affine=False)"),
+                arguments(
+                        "Linear, Dropout(p=0.5)",
+                        "module 1: type is \"Dropout\", expected Linear, BatchNorm1d or ReLU"),
+                arguments("(1): Linear", "module 0: index is \"1\", expected 0"),
+                arguments(
+                        "Linear ReLU",
+                        "module 0 is \"Linear ReLU\", expected a name, with arguments in parentheses or" + " without"),
+                arguments(
+                        "Linear, ReLU(",
+                        "module 1 is \"ReLU(\", expected a name, with arguments in parentheses or" + " without"),
+                arguments(
+                        "Linear",
+                        "tensor \"1.num_batches_tracked\" is left over, expected tensors of the 1 modules only"),
+                arguments(
+                        norm + "ReLU",
+                        "tensor \"5.num_batches_tracked\" is left over, expected tensors of the 6 modules only"),
+                arguments(
+                        norm + "BatchNorm1d(4, 1e-5, 0.1, bias=False)",
+                        "tensor \"5.bias\" is left over, expected tensors of the 6 modules only"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("refusedModules")
+    void network_modulesThatDoNotFit_refusedByName(String modules, String reason) throws IOException {
+        Safetensors file = file("sequential");
+        assertThatThrownBy(() -> PyTorch.network(file, modules))
+                .isExactlyInstanceOf(IllegalArgumentException.class)
+                .hasMessage("PyTorch.network: " + reason);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"1.running_mean", "1.running_var", "1.weight", "0.weight"})
+    void network_missingTensor_refusedByName(String name) throws IOException {
+        Safetensors file = changed(name, null);
+        assertThatThrownBy(() -> PyTorch.network(file, SEQUENTIAL))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageStartingWith("PyTorch.network: module ")
+                .hasMessageContaining(": tensor " + name + " is missing, expected one of rank ");
+    }
+
+    @Test
+    void network_batchNormWithoutBias_hasZeroBeta() throws IOException {
+        Network network = PyTorch.network(changed("1.bias", null), SEQUENTIAL);
+        assertThat(network.state().get("1.beta")).isEqualTo(Matrix.zeros(1, 5));
+    }
+
+    @Test
+    void network_negativeVariance_refusedByName() throws IOException {
+        Safetensors file = changed("1.running_var", Matrix.ofRow(1, 1, -1, 1, 1));
+        assertThatThrownBy(() -> PyTorch.network(file, SEQUENTIAL))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("PyTorch.network: module 1 (BatchNorm1d): BatchNorm.restore: runningVariance[0,2] is -1.0,"
+                        + " expected at least 0");
+    }
+
+    @Test
+    void network_tensorOfAnotherLength_refusedByName() throws IOException {
+        Safetensors file = changed("1.running_mean", Matrix.ofRow(1, 1));
+        assertThatThrownBy(() -> PyTorch.network(file, SEQUENTIAL))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage(
+                        "PyTorch.network: module 1 (BatchNorm1d): BatchNorm.restore: runningMean is 1x2, expected 1x5");
+    }
+
+    /** The reference with one row replaced, or missing if it is null. */
+    private static Safetensors changed(String name, Matrix row) throws IOException {
+        Map<String, StoredTensor> tensors = new HashMap<>();
+        file("sequential").tensors().forEach((key, tensor) -> {
+            Integer[] shape = tensor.shape().toArray(Integer[]::new);
+            tensors.put(key, Safetensors.stored(tensor.matrix(), shape));
+        });
+        tensors.remove(name);
+        if (row != null) {
+            tensors.put(name, Safetensors.stored(row, row.columns()));
+        }
+        return Safetensors.of(tensors, Map.of());
+    }
+
+    @Test
+    void network_modulesWithMistakes_refusedOrUnderstood() throws IOException {
+        Safetensors file = file("sequential");
+        String pieces = "(),=:.0159\n ReLUbiasTrue\u00e9";
+        String printed = file.metadata().get("modules");
+        long seed = 42;
+        Random random = new Random(seed);
+        int understood = 0;
+        int count = 20_000;
+        for (int i = 0; i < count; i++) {
+            StringBuilder modules = new StringBuilder(random.nextBoolean() ? printed : SEQUENTIAL);
+            for (int mistakes = 1 + random.nextInt(3); mistakes > 0; mistakes--) {
+                int place = random.nextInt(modules.length());
+                if (random.nextBoolean()) {
+                    modules.deleteCharAt(place);
+                } else {
+                    modules.insert(place, pieces.charAt(random.nextInt(pieces.length())));
+                }
+            }
+            try {
+                PyTorch.network(file, modules.toString());
+                understood++;
+            } catch (IllegalArgumentException refused) {
+                assertThat(refused).as("%s of seed %s", i, seed).hasMessageStartingWith("PyTorch.network: ");
+            }
+        }
+        assertThat(understood).as("understood; seed %s", seed).isBetween(count / 50, count / 2);
+    }
+
+    @Test
+    void network_longTextThatIsNoList_refusedAtOnce() {
+        Safetensors file = Safetensors.of(Map.of());
+        for (String part : List.of("(", ")", " ", "\n", "a", "(0): ", "a(", "a,", "0", "Sequential(")) {
+            String text = part.repeat(200_000) + "!";
+            assertThatThrownBy(() -> PyTorch.network(file, text))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageStartingWith("PyTorch.network: module 0")
+                    .hasMessageMatching("(?s).{0,300}");
+        }
+    }
+}

@@ -8,7 +8,11 @@ import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.Optimizer;
 import io.github.backnorm.Parameter;
+import io.github.backnorm.PyTorch;
 import io.github.backnorm.ReLU;
+import io.github.backnorm.Safetensors;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
@@ -91,6 +95,33 @@ final class Caller {
         Optimizer adam = Optimizer.adam(0.001);
         Optimizer withConstants = Optimizer.adam(0.001, 0.9, 0.999, 1e-8);
         String text = "" + loss + ofTargets + squared + value + optimizer + momentum + adam + withConstants;
+        text.length();
+    }
+
+    static void files(Path file) throws IOException {
+        Network network = new Network();
+        Safetensors content = Safetensors.of(network.state()).withMetadata("key", "value").asFloat32();
+        content.writeTo(file);
+        Network read = network;
+        try {
+            Map<String, Safetensors.Tensor> tensors = Safetensors.read(file).tensors();
+            for (Safetensors.Tensor tensor : tensors.values()) {
+                String dtype = tensor.dtype();
+                List<Integer> shape = tensor.shape();
+                Matrix matrix = tensor.matrix();
+                String text = tensor + dtype + shape + matrix + tensor.equals(tensor) + tensor.hashCode();
+                text.length();
+            }
+            Safetensors stateDict = PyTorch.stateDict(network);
+            read = PyTorch.network(stateDict);
+            read = PyTorch.network(stateDict, "ReLU()");
+        } catch (Safetensors.FormatException refused) {
+            IOException io = refused;
+            io.getMessage().length();
+        }
+        Map<String, Matrix> state = content.state();
+        Map<String, String> metadata = content.metadata();
+        String text = content + " " + content.equals(content) + content.hashCode() + read + state + metadata;
         text.length();
     }
 

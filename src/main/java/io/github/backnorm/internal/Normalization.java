@@ -34,21 +34,18 @@ import java.util.Arrays;
  * its end they are made a double-double again. A longer block would lose digits where the pivot is far from the mean, a
  * shorter one costs more time.
  *
- * <p>Panels. Columns are taken in panels of about {@value #PANEL}, which are independent of each other. A column's
- * bits depend on nothing but the column.
+ * <p>Panels. Columns are taken in panels, which are independent of each other. A column's bits depend on nothing but
+ * the column.
  *
  * <p>Scale. Here nothing is scaled. A column whose sum of squares, or whose v, γ·v, β or dy, is so small or so large
  * that something might underflow or overflow, or is not finite, is left to {@link ScaledColumn}, column by column.
  */
 public final class Normalization {
-    /** The most rows in which errors are collected apart; see {@code docs/numerics.md}, where 64 is in the proof. */
-    static final int BLOCK = 64;
+    /** The most rows in which errors are collected apart; see {@code docs/numerics.md}, where 32 is in the proof. */
+    static final int BLOCK = 32;
 
-    /**
-     * Columns of a panel: in 256 rows 512 kB, which with the output fit a second-level cache; narrower panels of many
-     * rows would be in too many memory pages at a time.
-     */
-    private static final int PANEL = 256;
+    /** Columns of a panel: the wider, the longer the kernels' loops, and the fewer pages of memory are in use. */
+    private static final int PANEL = 512;
 
     /** The same where panels are tasks for several threads. */
     private static final int NARROW_PANEL = 64;

@@ -182,4 +182,9 @@ public final class Affine extends ArrayLayer implements Layer {
     void forget() {
         pass = null;
     }
+
+    @Override
+    Layer copy() {
+        return new Affine(weight.value(), bias.value());
+    }
 }

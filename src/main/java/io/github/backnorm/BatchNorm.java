@@ -253,8 +253,12 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     /** As {@link #infer(Matrix)}, of the layer and, on demand, the ReLU after it. */
     Matrix infer(Matrix x, boolean relu) {
         outputColumns(x, "infer");
+        return normalized(x, serving(), relu);
+    }
+
+    private Matrix normalized(Matrix x, GivenNormalization normalization, boolean relu) {
         double[] y = new double[x.data().length];
-        serving().apply(0, x.rows(), x.data(), relu, y);
+        normalization.apply(0, x.rows(), x.data(), relu, y);
         return Matrix.wrap(x.rows(), features, y);
     }
 
@@ -264,15 +268,15 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         Statistics running = this.running;
         Serving serving = this.serving;
         if (serving == null || !serving.isOf(gamma, beta, running)) {
-            serving = new Serving(
-                    gamma,
-                    beta,
-                    running,
-                    new GivenNormalization(
-                            running.mean.data(), running.variance.data(), epsilon, gamma.data(), beta.data()));
+            serving = new Serving(gamma, beta, running, normalization(running, gamma, beta));
             this.serving = serving;
         }
         return serving.normalization;
+    }
+
+    private GivenNormalization normalization(Statistics statistics, Matrix gamma, Matrix beta) {
+        return new GivenNormalization(
+                statistics.mean.data(), statistics.variance.data(), epsilon, gamma.data(), beta.data());
     }
 
     /**
@@ -356,5 +360,37 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     @Override
     void forget() {
         pass = null;
+    }
+
+    @Override
+    Layer copy() {
+        BatchNorm copy = new BatchNorm(features, epsilon, momentum);
+        copy.restore(state());
+        return copy;
+    }
+
+    /**
+     * An affine layer that infers what the given one and this one after it infer, both as they are now:
+     * {@code W' = W·γ/√(σ² + ε)}, {@code b' = (b − μ)·γ/√(σ² + ε) + β}. W' is what this batch norm would make of W if μ
+     * and β were 0, and b' what it makes of b; so every coefficient has the accuracy of {@link #infer}.
+     */
+    Affine mergedInto(Affine affine) {
+        String where = "BatchNorm.folded";
+        Matrix w = affine.weight().value();
+        Checks.requireShape(w, w.rows(), features, where, "weight of the affine layer");
+        Matrix gamma = this.gamma.value();
+        Statistics running = this.running;
+        double[] variance = running.variance.data();
+        for (int j = 0; j < features; j++) {
+            if (variance[j] + epsilon == 0) {
+                throw Checks.noSpread(j);
+            }
+        }
+        Matrix zero = Matrix.zeros(1, features);
+        Matrix weight = normalized(w, normalization(new Statistics(zero, running.variance), gamma, zero), false);
+        Matrix bias = normalized(affine.bias().value(), normalization(running, gamma, beta.value()), false);
+        Checks.requireFinite(weight, where, "folded weight");
+        Checks.requireFinite(bias, where, "folded bias");
+        return new Affine(weight, bias);
     }
 }

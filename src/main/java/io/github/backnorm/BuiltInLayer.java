@@ -18,6 +18,9 @@ abstract class BuiltInLayer implements Layer {
     /** Forgets the last forward pass. */
     abstract void forget();
 
+    /** A layer of its own that infers as this one does now; of a network, the {@linkplain Network#folded folded} one. */
+    abstract Layer copy();
+
     /** As {@link #outputColumns(int, int, String)} for a matrix that may be null. */
     final int outputColumns(Matrix x, String method) {
         Checks.requireNonNull(x, Checks.typeName(this) + "." + method, "x");

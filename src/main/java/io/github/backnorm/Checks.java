@@ -180,6 +180,17 @@ final class Checks {
                 + " is beyond the range of double, expected a finite number; scale x down");
     }
 
+    static IllegalArgumentException noSpread(int column) {
+        return new IllegalArgumentException("BatchNorm.folded: variance + epsilon of column " + column
+                + " is 0.0, expected above 0; serve the network as it is");
+    }
+
+    static IllegalArgumentException notCopied(String what) {
+        return new IllegalArgumentException("Network.folded: " + what
+                + " is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be copied;"
+                + " fold the networks before and after it");
+    }
+
     static IllegalArgumentException occursTwice(String what) {
         return occursTwice("Network.new", what);
     }

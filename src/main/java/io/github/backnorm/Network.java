@@ -26,7 +26,7 @@ import java.util.stream.Collectors;
  * network, nested networks included.
  *
  * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
- * steps; to serve one consistent model, {@link #restore} a copy and serve that.
+ * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that.
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
@@ -307,6 +307,45 @@ public final class Network extends BuiltInLayer implements Layer {
         return "Network." + method + ": " + Checks.place(index, layers.get(index));
     }
 
+    /**
+     * {@return a network for inference in which each batch norm that directly follows an affine layer is merged into it}
+     * It is a copy as of now: what is done to this network later, or to the copy, changes nothing in the other.
+     *
+     * <p>The affine layer has the coefficients
+     * <pre>{@code
+     * W' = W·γ/√(σ² + ε)
+     * b' = (b − μ)·γ/√(σ² + ε) + β
+     * }</pre>
+     * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be; then fold the
+     * networks around it: {@code new Network(front.folded(), own, back.folded())}.
+     *
+     * <p>Numerical behavior: a pass less over the batch, for the promise that a batch norm is exact given what it
+     * receives: y is {@code x·W' + b'}, and what cancels between the terms is lost, as in any affine layer. W' and b' are
+     * formed in twice the working precision and rounded once. With k inputs, {@code u = 2⁻⁵³} and {@code γₖ = k·u/(1 −
+     * k·u)}, the error of an entry of y against the exact batch norm of the exact {@code x·W + b} is at most
+     * {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
+     *
+     * @throws IllegalArgumentException if a layer is of a user's type; or if, in a batch norm to be merged, {@code σ² +
+     *     ε} is 0, the number of columns is not that of the affine layer's outputs, or a folded coefficient is NaN or
+     *     infinite
+     */
+    public Network folded() {
+        List<Layer> folded = new ArrayList<>();
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            Layer next = i + 1 < layers.size() ? layers.get(i + 1) : null;
+            if (layer instanceof Affine affine && next instanceof BatchNorm norm) {
+                i++;
+                folded.add(at(i, "folded", () -> norm.mergedInto(affine)));
+            } else if (layer instanceof BuiltInLayer builtIn) {
+                folded.add(at(i, "folded", builtIn::copy));
+            } else {
+                throw Checks.notCopied(Checks.place(i, layer));
+            }
+        }
+        return new Network(folded.toArray(Layer[]::new));
+    }
+
     /** {@return the layers in order} */
     @Override
     public String toString() {
@@ -338,5 +377,10 @@ public final class Network extends BuiltInLayer implements Layer {
                 builtIn.forget();
             }
         }
+    }
+
+    @Override
+    Layer copy() {
+        return folded();
     }
 }

@@ -106,4 +106,9 @@ public final class ReLU extends ArrayLayer implements Layer {
     void forget() {
         pass = null;
     }
+
+    @Override
+    Layer copy() {
+        return new ReLU();
+    }
 }

@@ -61,7 +61,8 @@ final class Caller {
         double constants = batchNorm.features() + batchNorm.epsilon() + batchNorm.momentum();
         batchNorm.setRunningStatistics(batchNorm.runningMean(), batchNorm.runningVariance());
         Network network = new Network(affine, batchNorm, new ReLU(), given, new Own());
-        List<Layer> layers = network.layers();
+        Network folded = network.folded();
+        List<Layer> layers = folded.layers();
         Layer layer = network;
         Matrix y = layer.forward(Matrix.zeros(4, 2));
         Matrix dx = layer.backward(y);

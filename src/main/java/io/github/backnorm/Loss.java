@@ -59,10 +59,10 @@ public final class Loss {
      * A row of targets usually sums to 1; this is not asked for, so a row may also carry a weight, or be all 0 and not
      * count (but N does). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
      *
-     * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The value's relative
-     * error is at most 11u, the gradient's error at most {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of scores
-     * with NaN or +Infinity in it, or of −Infinity alone, has no softmax, and the value and its row of the gradient are
-     * NaN.
+     * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The
+     * value's relative error is at most 11u, the gradient's error at most
+     * {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of scores with NaN or +Infinity in it, or of −Infinity alone,
+     * has no softmax, and the value and its row of the gradient are NaN.
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
      * @param targets the probabilities that p should have, N×C; finite and not below 0
@@ -86,8 +86,8 @@ public final class Loss {
     /**
      * {@return the mean squared error, the mean of {@code (y − target)²} over all entries}
      *
-     * <p>The gradient is {@code 2·(y − target)/(N·D)}. The relative error of the value is at most 5u, that of each entry
-     * of the gradient 3u. Differences beyond about 1e154 have squares, and a mean, of +Infinity.
+     * <p>The gradient is {@code 2·(y − target)/(N·D)}. The relative error of the value is at most 5u, that of each
+     * entry of the gradient 3u. Differences beyond about 1e154 have squares, and a mean, of +Infinity.
      *
      * @param y what the network returned, N×D, N ≥ 1, D ≥ 1
      * @param target what it should have returned, N×D

@@ -31,8 +31,8 @@ import java.util.function.IntFunction;
  *
  * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
  * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for
- * stochastic optimization</a>, ICLR. I. Loshchilov, F. Hutter, 2019, <a href="https://arxiv.org/abs/1711.05101">Decoupled
- * weight decay regularization</a>, ICLR.
+ * stochastic optimization</a>, ICLR. I. Loshchilov, F. Hutter, 2019, <a
+ * href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>, ICLR.
  *
  * <p>Threads: for one thread at a time, the one that trains. A parameter's value is replaced as a whole, so other
  * threads may infer meanwhile.
@@ -99,8 +99,8 @@ public final class Optimizer {
     /**
      * {@return Adam}
      *
-     * <p>A gradient whose entry is 0 from the first step on leaves w as it is, unless ε is 0: then it makes it NaN. Where
-     * g² overflows (beyond about 1e154), v is +Infinity from then on and w stands still.
+     * <p>A gradient whose entry is 0 from the first step on leaves w as it is, unless ε is 0: then it makes it NaN.
+     * Where g² overflows (beyond about 1e154), v is +Infinity from then on and w stands still.
      *
      * @param rate the learning rate η, at least 0 and finite
      * @param beta1 β₁, what a step keeps of the mean of the gradients; at least 0 and less than 1
@@ -146,8 +146,8 @@ public final class Optimizer {
     }
 
     /**
-     * {@return a new optimizer of this one's rule and rate, without its memory of steps, that multiplies w by 1 − η·λ in
-     * each step}
+     * {@return a new optimizer of this one's rule and rate, without its memory of steps, that multiplies w by 1 − η·λ
+     * in each step}
      *
      * <p>The decay is decoupled: it does not pass through b, m and v (Loshchilov and Hutter). Adam with it is PyTorch's
      * {@code AdamW}; {@code SGD} there adds λ·w to the gradient instead, which without momentum is the same.

@@ -12,8 +12,8 @@ package io.github.backnorm.internal;
  * ∂L/∂sⱼ = pⱼ·Σₖ tₖ − tⱼ
  *        = (eⱼ·Σ(k≠j) tₖ − tⱼ·Σ(k≠j) eₖ)/(1 + E)
  * }</pre>
- * The last form has no p − 1 in it: where t is 1 at one place and 0 elsewhere, one of its products is 0. A sum over k ≠ j
- * is formed without the largest term where j is that term's place, and as a difference elsewhere; the difference is
+ * The last form has no p − 1 in it: where t is 1 at one place and 0 elsewhere, one of its products is 0. A sum over k ≠
+ * j is formed without the largest term where j is that term's place, and as a difference elsewhere; the difference is
  * at least half of what it is taken from.
  *
  * <p>Relative errors to first order in {@code u = 2⁻⁵³}, barring underflow. For exp, which would multiply its error, M

@@ -2,9 +2,9 @@ package io.github.backnorm.examples;
 
 import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
-import io.github.backnorm.Matrix;
+import io.github.backnorm.Loss;
 import io.github.backnorm.Network;
-import io.github.backnorm.Parameter;
+import io.github.backnorm.Optimizer;
 import io.github.backnorm.ReLU;
 import java.io.FileInputStream;
 import java.io.IOException;
@@ -147,61 +147,32 @@ public final class Digits {
     }
 
     private Run train(Network network, double rate, Random random, ProgressBar progress) {
-        Matrix x = training.pixels();
-        Matrix targets = training.oneHot();
+        Optimizer optimizer = Optimizer.sgd(rate);
         List<Epoch> history = new ArrayList<>();
         for (int epoch = 0; epoch < epochs; epoch++) {
             int[] order = shuffled(training.size(), random);
-            double loss = 0;
+            double sum = 0;
             int batches = 0;
             for (int start = 0; start < order.length; start += BATCH_SIZE) {
                 int[] rows = Arrays.copyOfRange(order, start, Math.min(start + BATCH_SIZE, order.length));
                 if (rows.length == 1) {
                     continue; // one row has no variance, and batch norm refuses it; shuffling gives it its turn
                 }
-                Matrix target = targets.selectRows(rows);
-                Matrix probabilities = softmax(network.forward(x.selectRows(rows)));
-                loss += crossEntropy(probabilities, target);
+                DigitsData batch = training.select(rows);
+                Loss loss = Loss.softmaxCrossEntropy(network.forward(batch.pixels()), batch.labels());
+                network.backwardParameters(loss.gradient());
+                optimizer.step(network.parameters());
+                sum += loss.value();
                 batches++;
-                // gradient of the mean cross-entropy with respect to the scores
-                network.backwardParameters(probabilities.minus(target).times(1.0 / rows.length));
-                for (Parameter parameter : network.parameters()) {
-                    parameter.setValue(parameter.value().plusScaled(-rate, parameter.gradient()));
-                }
             }
-            history.add(new Epoch(loss / batches, accuracy(network, validation)));
+            history.add(new Epoch(sum / batches, accuracy(network, validation)));
             progress.step();
         }
         return new Run(network, rate, history);
     }
 
-    /**
-     * Row by row, shifted by the largest score so that nothing overflows; StrictMath gives the same bits everywhere.
-     */
-    static Matrix softmax(Matrix scores) {
-        int[] largest = scores.argMaxOfRows();
-        Matrix exp = Matrix.generate(
-                scores.rows(),
-                scores.columns(),
-                (row, column) -> StrictMath.exp(scores.get(row, column) - scores.get(row, largest[row])));
-        Matrix sums = exp.rowSums();
-        return Matrix.generate(exp.rows(), exp.columns(), (row, column) -> exp.get(row, column) / sums.get(row, 0));
-    }
-
-    /** The mean over the rows of −log of the probability that the right class was given. */
-    static double crossEntropy(Matrix probabilities, Matrix targets) {
-        Matrix ofRightClass = probabilities.hadamard(targets).rowSums();
-        return -ofRightClass.map(StrictMath::log).sum() / targets.rows();
-    }
-
     private static double accuracy(Network network, DigitsData data) {
-        int[] predicted = network.infer(data.pixels()).argMaxOfRows();
-        int[] labels = data.labels();
-        int right = 0;
-        for (int i = 0; i < labels.length; i++) {
-            right += predicted[i] == labels[i] ? 1 : 0;
-        }
-        return (double) right / labels.length;
+        return (double) data.right(network.infer(data.pixels())) / data.size();
     }
 
     /** The numbers below n in random order (Fisher–Yates). */

@@ -84,8 +84,13 @@ final class DigitsData {
         return new DigitsData(pixels.selectRows(rows), selected);
     }
 
-    /** N×10: 1 in the column of the label, 0 elsewhere. */
-    Matrix oneHot() {
-        return Matrix.generate(size(), CLASSES, (row, column) -> column == labels[row] ? 1 : 0);
+    /** For how many rows the largest score is that of the label. */
+    int right(Matrix scores) {
+        int[] predicted = scores.argMaxOfRows();
+        int right = 0;
+        for (int i = 0; i < labels.length; i++) {
+            right += predicted[i] == labels[i] ? 1 : 0;
+        }
+        return right;
     }
 }

@@ -4,8 +4,10 @@ import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
 import io.github.backnorm.GradientCheck;
 import io.github.backnorm.Layer;
+import io.github.backnorm.Loss;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
+import io.github.backnorm.Optimizer;
 import io.github.backnorm.Parameter;
 import java.util.List;
 import java.util.Random;
@@ -74,16 +76,14 @@ public final class OwnLayer {
 
         Matrix x = Matrix.generate(64, 1, (row, column) -> row / 63.0);
         Matrix target = x.map(value -> Math.abs(value - 0.5));
+        Optimizer optimizer = Optimizer.sgd(0.1);
         for (int step = 0; step <= 300; step++) {
-            Matrix error = network.forward(x).minus(target);
+            Loss loss = Loss.meanSquaredError(network.forward(x), target);
             if (step % 100 == 0) {
-                System.out.println("step " + step + ": mean squared error "
-                        + error.hadamard(error).sum() / x.rows());
+                System.out.println("step " + step + ": mean squared error " + loss.value());
             }
-            network.backwardParameters(error.times(2.0 / x.rows()));
-            for (Parameter parameter : network.parameters()) {
-                parameter.setValue(parameter.value().plusScaled(-0.1, parameter.gradient()));
-            }
+            network.backwardParameters(loss.gradient());
+            optimizer.step(network.parameters());
         }
         System.out.println("slopes: " + network.state().get("2.slope"));
     }

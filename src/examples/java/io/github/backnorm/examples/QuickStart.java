@@ -2,9 +2,10 @@ package io.github.backnorm.examples;
 
 import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
+import io.github.backnorm.Loss;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
-import io.github.backnorm.Parameter;
+import io.github.backnorm.Optimizer;
 import io.github.backnorm.ReLU;
 import java.util.Random;
 
@@ -17,14 +18,12 @@ public final class QuickStart {
 
         Network network =
                 new Network(new Affine(2, 16, random), new BatchNorm(16), new ReLU(), new Affine(16, 1, random));
+        Optimizer optimizer = Optimizer.sgd(0.1);
 
         for (int step = 0; step < 1000; step++) {
-            Matrix y = network.forward(x);
-            Matrix dy = y.minus(target).times(2.0 / x.rows()); // gradient of the mean squared error
-            network.backward(dy);
-            for (Parameter parameter : network.parameters()) {
-                parameter.setValue(parameter.value().plusScaled(-0.1, parameter.gradient()));
-            }
+            Loss loss = Loss.meanSquaredError(network.forward(x), target);
+            network.backwardParameters(loss.gradient());
+            optimizer.step(network.parameters());
         }
 
         Matrix corners = Matrix.ofRows(new double[][] {{0.7, 0.7}, {-0.7, 0.7}, {0.7, -0.7}, {-0.7, -0.7}});

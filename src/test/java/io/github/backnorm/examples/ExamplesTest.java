@@ -113,41 +113,70 @@ final class ExamplesTest {
     }
 
     @Test
-    void quickStart_run_learnsExclusiveOr() {
+    void quickStart_run_learnsExclusiveOr() throws Exception {
         assertThat(printed(() -> QuickStart.main(new String[0])))
                 .isEqualTo("4x1 [[0.0], [1.0], [1.0], [0.0]]" + System.lineSeparator());
     }
 
     @Test
-    void ownLayer_run_gradientsAreRightAndErrorFalls() {
+    void ownLayer_run_gradientsAreRightAndErrorFalls() throws Exception {
         assertThat(printed(() -> OwnLayer.main(new String[0])))
                 .containsPattern("^worst relative error \\d\\.\\de-(0[7-9]|1\\d) at ")
                 .containsPattern("step 300: mean squared error \\d\\.\\d+E-([6-9]|\\d\\d)");
     }
 
     @Test
-    void saveAndRestore_run_sameResults() {
-        String text = printed(() -> {
-            try {
-                SaveAndRestore.main(new String[0]);
-            } catch (IOException e) {
-                throw new AssertionError(e);
-            }
-        });
-        assertThat(text).isEqualTo("same results: true" + System.lineSeparator());
+    void byHand_run_lossesAreThoseOfLoss() throws Exception {
+        assertThat(printed(() -> ByHand.main(new String[0])))
+                .matches("largest difference between the losses: \\de-1[5-9]\\R");
+    }
+
+    @Test
+    void weightDecay_run_errorFalls() throws Exception {
+        assertThat(printed(() -> WeightDecay.main(new String[0])).lines())
+                .hasSize(3)
+                .last()
+                .asString()
+                .matches("step 300: mean squared error 0\\.00\\d+");
+    }
+
+    @Test
+    void saveAndRestore_run_sameResults() throws Exception {
+        assertThat(printed(() -> SaveAndRestore.main(new String[0])))
+                .isEqualTo("same results: true, true" + System.lineSeparator());
+    }
+
+    @Test
+    void serveFromPyTorch_run_rightAsOftenAsInPyTorch() throws Exception {
+        assertThat(printed(() -> ServeFromPyTorch.main(new String[0])).lines())
+                .satisfiesExactly(
+                        line -> assertThat(line).isEqualTo("right in PyTorch: 278 of 300"),
+                        line -> assertThat(line).isEqualTo("right here: 278, folded: 278"),
+                        line -> assertThat(line)
+                                .matches("largest deviation from PyTorch's logits: \\de-1[3-9], folded: \\de-1[3-9]"),
+                        line -> assertThat(line).isEqualTo("4 threads, row by row: same bits as in a batch: true"));
+        assertThat(err.toString(StandardCharsets.UTF_8)).matches("\\d+ rows per second\\R");
     }
 
     private int digits(int epochs, Path plot, String... args) {
         return Digits.run(args, epochs, plot, print(out), print(err));
     }
 
-    private String printed(Runnable program) {
+    /** A main method. */
+    private interface Program {
+        void run() throws Exception;
+    }
+
+    private String printed(Program program) throws Exception {
         PrintStream console = System.out;
+        PrintStream errors = System.err;
         System.setOut(print(out));
+        System.setErr(print(err));
         try {
             program.run();
         } finally {
             System.setOut(console);
+            System.setErr(errors);
         }
         return out.toString(StandardCharsets.UTF_8);
     }

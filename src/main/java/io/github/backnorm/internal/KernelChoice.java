@@ -74,6 +74,7 @@ final class KernelChoice {
         String obstacle = obstacle(
                 System.getProperty("java.vm.name", ""),
                 System.getProperty("java.vm.info", ""),
+                vmOption("TieredStopAtLevel"),
                 vmOption("UseJVMCICompiler"));
         if (!obstacle.isEmpty()) {
             return new KernelChoice(null, obstacle);
@@ -93,7 +94,7 @@ final class KernelChoice {
     }
 
     /** What about the JVM keeps SIMD kernels from being fast; empty if nothing does. */
-    static String obstacle(String vmName, String vmInfo, String jvmciCompiler) {
+    static String obstacle(String vmName, String vmInfo, String lastTier, String jvmciCompiler) {
         if (!vmName.contains("HotSpot") && !vmName.contains("OpenJDK")) {
             return "the JVM is " + vmName + ", not HotSpot";
         }
@@ -102,6 +103,9 @@ final class KernelChoice {
         }
         if (vmInfo.contains("interpreted") || vmInfo.contains("emulated-client")) {
             return "the JVM runs without its C2 compiler (" + vmInfo + ")";
+        }
+        if (!lastTier.isEmpty() && !lastTier.equals("4")) {
+            return "the JVM runs without its C2 compiler (TieredStopAtLevel=" + lastTier + ")";
         }
         return jvmciCompiler.equals("true") ? "the JVM's compiler is not C2 (UseJVMCICompiler)" : "";
     }

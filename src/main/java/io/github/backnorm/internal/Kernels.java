@@ -9,11 +9,14 @@ package io.github.backnorm.internal;
  * never along a sum.
  */
 abstract class Kernels {
-    private static final KernelChoice CHOICE = KernelChoice.make();
+    /** The choice, in a class of its own: it makes objects of subclasses, which must find this class initialized. */
+    private static final class Chosen {
+        static final KernelChoice CHOICE = KernelChoice.make();
+    }
 
     /** The kernels chosen for this JVM; an IllegalStateException if those that were asked for cannot be had. */
     static Kernels chosen() {
-        return CHOICE.kernels();
+        return Chosen.CHOICE.kernels();
     }
 
     /** Doubles in a SIMD register; 1 for scalar kernels. */

@@ -1,0 +1,80 @@
+package io.github.backnorm.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+
+/** Runs a class of the library or of its tests in a JVM of its own, on the class path. */
+public final class ChildJvm {
+    private static final int MINUTES = 3;
+
+    /** What it has printed, errors and warnings included. */
+    private final String output;
+
+    private ChildJvm(String output) {
+        this.output = output;
+    }
+
+    /** Runs a class with options for the JVM; it must succeed. */
+    public static ChildJvm run(Class<?> main, String... options) {
+        List<String> arguments = new ArrayList<>(List.of(options));
+        arguments.addAll(List.of(
+                "-classpath",
+                "target/classes" + System.getProperty("path.separator") + "target/test-classes",
+                main.getName()));
+        return start(arguments);
+    }
+
+    /** Runs Java with arguments; it must succeed. */
+    static ChildJvm start(List<String> arguments) {
+        try {
+            List<String> command = new ArrayList<>(List.of(
+                    Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Dstdout.encoding=UTF-8"));
+            command.addAll(arguments);
+            Path file = Files.createTempFile("backnorm", ".txt");
+            try {
+                Process process = new ProcessBuilder(command)
+                        .redirectErrorStream(true)
+                        .redirectOutput(file.toFile())
+                        .start();
+                boolean ended = process.waitFor(MINUTES, TimeUnit.MINUTES);
+                process.destroyForcibly();
+                String output = Files.readString(file, StandardCharsets.UTF_8);
+                assertThat(ended && process.exitValue() == 0)
+                        .as("%s: %s", command, output)
+                        .isTrue();
+                return new ChildJvm(output);
+            } finally {
+                Files.delete(file);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** The option that adds the vector module, if this JVM has it. */
+    public static String[] vectorModuleAsHere() {
+        boolean here = ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
+        return here ? new String[] {"--add-modules=jdk.incubator.vector"} : new String[0];
+    }
+
+    public String output() {
+        return output;
+    }
+
+    /** The lines, without the JVM's own warning of the incubating module. */
+    public List<String> lines() {
+        return output.lines()
+                .filter(line -> !line.contains("incubator modules"))
+                .toList();
+    }
+}

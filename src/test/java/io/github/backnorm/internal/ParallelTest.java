@@ -1,0 +1,296 @@
+package io.github.backnorm.internal;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.lang.ref.WeakReference;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.ForkJoinTask;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.function.IntConsumer;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** The build gives the common pool three threads, whatever the machine. */
+@Timeout(60)
+final class ParallelTest {
+    private static final int SECONDS = 50;
+    private static final int THREADS = Parallel.threads;
+    private static final double THRESHOLD = Parallel.threshold;
+
+    @BeforeEach
+    void useThreads() {
+        Parallel.threads = 3;
+    }
+
+    @AfterEach
+    void restoreThreads() {
+        Parallel.threads = THREADS;
+        Parallel.threshold = THRESHOLD;
+    }
+
+    /** Runs tasks, and lets each have been done once when run returns. */
+    private static void assertEachOnce(boolean parallel, int tasks) {
+        AtomicIntegerArray done = new AtomicIntegerArray(tasks);
+        Parallel.run(parallel, tasks, done::incrementAndGet);
+        assertThat(IntStream.range(0, tasks).map(done::get)).containsOnly(1).hasSize(tasks);
+    }
+
+    private static void await(CountDownLatch latch) {
+        try {
+            assertThat(latch.await(SECONDS, TimeUnit.SECONDS)).as("in time").isTrue();
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Runs three tasks that wait for each other. */
+    private static void assertAllThreadsWork() {
+        Set<Thread> threads = ConcurrentHashMap.newKeySet();
+        CountDownLatch begun = new CountDownLatch(3);
+        Parallel.run(true, 3, task -> {
+            threads.add(Thread.currentThread());
+            begun.countDown();
+            await(begun);
+        });
+        assertThat(threads).hasSize(3).contains(Thread.currentThread());
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 24, 1000})
+    void run_anyNumberOfTasks_doesEachOnce(int tasks) {
+        assertEachOnce(true, tasks);
+        assertEachOnce(false, tasks);
+    }
+
+    @Test
+    void run_noTasks_returns() {
+        IntConsumer never = task -> {
+            throw new AssertionError("task " + task);
+        };
+        Parallel.run(true, 0, never);
+        Parallel.run(false, 0, never);
+    }
+
+    @Test
+    void run_tasksThatWaitForEachOther_useAsManyThreads() {
+        assertAllThreadsWork();
+    }
+
+    @Test
+    void run_notParallelOrOneThread_staysOnCallersThread() {
+        Set<Thread> threads = ConcurrentHashMap.newKeySet();
+        Parallel.run(false, 100, task -> threads.add(Thread.currentThread()));
+        Parallel.threads = 1;
+        Parallel.run(true, 100, task -> threads.add(Thread.currentThread()));
+        assertThat(threads).containsExactly(Thread.currentThread());
+    }
+
+    @Test
+    void run_insideOwnForkJoinPool_doesEachOnce() {
+        ForkJoinPool pool = new ForkJoinPool(2);
+        try {
+            pool.invoke(ForkJoinTask.adapt(() -> assertEachOnce(true, 100)));
+        } finally {
+            pool.shutdown();
+        }
+    }
+
+    @Test
+    void run_underParallelStreamAndNested_doesEachOnce() {
+        AtomicInteger done = new AtomicInteger();
+        IntStream.range(0, 50)
+                .parallel()
+                .forEach(i -> Parallel.run(true, 7, j -> Parallel.run(true, 5, k -> done.incrementAndGet())));
+        assertThat(done).hasValue(50 * 7 * 5);
+    }
+
+    @Test
+    void run_poolBlocked_callerDoesAllAndNothingPilesUpOrIsKept() {
+        CountDownLatch end = new CountDownLatch(1);
+        int blocked = ForkJoinPool.getCommonPoolParallelism();
+        CountDownLatch begun = new CountDownLatch(blocked);
+        try {
+            for (int i = 0; i < blocked; i++) {
+                ForkJoinPool.commonPool().execute(() -> {
+                    begun.countDown();
+                    await(end);
+                });
+            }
+            await(begun);
+            Set<Thread> threads = ConcurrentHashMap.newKeySet();
+            WeakReference<double[]> array = runOverArray(threads);
+            for (int i = 0; i < 10 * Parallel.MOST_WAITING; i++) {
+                assertEachOnce(true, 5);
+            }
+            assertThat(threads).containsExactly(Thread.currentThread());
+            assertThat(ForkJoinPool.commonPool().getQueuedSubmissionCount())
+                    .isPositive()
+                    .isLessThanOrEqualTo(Parallel.MOST_WAITING);
+            while (array.get() != null) { // until the time is up
+                System.gc();
+            }
+        } finally {
+            end.countDown();
+        }
+        while (ForkJoinPool.commonPool().getQueuedSubmissionCount() > 0) { // until the time is up
+            Thread.onSpinWait();
+        }
+        assertAllThreadsWork();
+    }
+
+    private static WeakReference<double[]> runOverArray(Set<Thread> threads) {
+        double[] array = new double[100];
+        Parallel.run(true, 100, task -> {
+            array[task] = task;
+            threads.add(Thread.currentThread());
+        });
+        return new WeakReference<>(array);
+    }
+
+    @Test
+    void run_everyTaskThrows_rethrowsFirstAndBeginsNoMore() {
+        for (int repetition = 0; repetition < 200; repetition++) {
+            List<RuntimeException> thrown = new ArrayList<>();
+            assertThatThrownBy(() -> Parallel.run(true, 1000, task -> {
+                        RuntimeException failure = new IllegalStateException("task " + task);
+                        synchronized (thrown) {
+                            thrown.add(failure);
+                        }
+                        throw failure;
+                    }))
+                    .isIn(thrown);
+            assertThat(thrown).hasSizeLessThanOrEqualTo(3); // one for each thread
+        }
+        assertEachOnce(true, 100);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void run_oneTaskThrows_rethrowsOnceTheOthersHaveEnded(boolean error) {
+        Throwable failure = error ? new AssertionError() : new ArithmeticException();
+        CountDownLatch bothBegun = new CountDownLatch(2);
+        AtomicBoolean ended = new AtomicBoolean();
+        assertThatThrownBy(() -> Parallel.run(true, 2, task -> {
+                    bothBegun.countDown();
+                    await(bothBegun);
+                    if (task == 0 && failure instanceof Error e) {
+                        throw e;
+                    } else if (task == 0) {
+                        throw (RuntimeException) failure;
+                    }
+                    sleep();
+                    ended.set(true);
+                }))
+                .isSameAs(failure);
+        assertThat(ended).isTrue();
+    }
+
+    private static void sleep() {
+        try {
+            Thread.sleep(50);
+        } catch (InterruptedException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    @Test
+    void run_callerInterrupted_doesAllAndKeepsTheFlag() {
+        Thread caller = Thread.currentThread();
+        CountDownLatch bothBegun = new CountDownLatch(2);
+        AtomicBoolean ended = new AtomicBoolean();
+        Parallel.run(true, 2, task -> {
+            bothBegun.countDown();
+            while (bothBegun.getCount() > 0) { // until the time is up
+                Thread.onSpinWait();
+            }
+            if (Thread.currentThread() != caller) {
+                caller.interrupt();
+                sleep();
+                ended.set(true);
+            } else {
+                while (!caller.isInterrupted()) {
+                    Thread.onSpinWait();
+                }
+            }
+        });
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(ended).isTrue();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "   , 8, 7, 8",
+        "   , 8, 3, 4",
+        "   , 1, 1, 1",
+        "   , 2, 0, 1",
+        "  1, 8, 7, 1",
+        "  4, 2, 7, 4",
+        " 99, 8, 7, 8",
+        "  0, 8, 7, 0",
+        " -1, 8, 7, 0",
+        "1.5, 8, 7, 0",
+        "'' , 8, 7, 0"
+    })
+    void threads_propertyProcessorsAndPool_isWhatThereIs(String wanted, int processors, int pool, int expected) {
+        assertThat(Parallel.threads(wanted, processors, pool)).isEqualTo(expected);
+    }
+
+    @Test
+    void threads_nonsense_isRefusedEachTime() {
+        Parallel.threads = 0;
+        for (int i = 0; i < 2; i++) {
+            assertThatThrownBy(() -> Parallel.pays(1))
+                    .isExactlyInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("expected a number from 1 on");
+            assertThatThrownBy(Parallel::tasks).isExactlyInstanceOf(IllegalStateException.class);
+        }
+    }
+
+    @Test
+    void pays_thresholdAndThreads_bothCount() {
+        Parallel.threshold = 100;
+        assertThat(Parallel.pays(99)).isFalse();
+        assertThat(Parallel.pays(100)).isTrue();
+        Parallel.threads = 1;
+        assertThat(Parallel.pays(1e9)).isFalse();
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "-Djava.util.concurrent.ForkJoinPool.common.parallelism=0",
+                "-XX:ActiveProcessorCount=1",
+                "-XX:ActiveProcessorCount=3"
+            })
+    void run_anyPool_doesAllAndLeavesFewRequests(String option) {
+        assertThat(ChildJvm.run(ManyRuns.class, option, "-Dbacknorm.threads=8").lines())
+                .containsExactly("10000 tasks, few requests");
+    }
+
+    /** Runs a thousand times, and prints how many tasks were done. */
+    static final class ManyRuns {
+        public static void main(String[] arguments) {
+            AtomicInteger done = new AtomicInteger();
+            for (int i = 0; i < 1000; i++) {
+                Parallel.run(true, 10, task -> done.incrementAndGet());
+            }
+            boolean few = ForkJoinPool.commonPool().getQueuedSubmissionCount() <= Parallel.MOST_WAITING;
+            System.out.println(done + " tasks, " + (few ? "few" : "many") + " requests");
+        }
+    }
+}

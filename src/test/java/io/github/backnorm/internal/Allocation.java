@@ -11,16 +11,21 @@ public final class Allocation {
 
     private Allocation() {}
 
+    /** Bytes that this thread has allocated so far. */
+    public static long now() {
+        return THREADS.getCurrentThreadAllocatedBytes();
+    }
+
     /** Bytes a run, after as many runs as it takes to come down to so many; what it was last if that is in vain. */
     public static long ofCompiled(Runnable code, long most) {
         long end = System.nanoTime() + PATIENCE;
         long bytes = Long.MAX_VALUE;
         while (bytes > most && System.nanoTime() < end) {
-            long before = THREADS.getCurrentThreadAllocatedBytes();
+            long before = now();
             for (int i = 0; i < RUNS; i++) {
                 code.run();
             }
-            bytes = (THREADS.getCurrentThreadAllocatedBytes() - before) / RUNS;
+            bytes = (now() - before) / RUNS;
         }
         return bytes;
     }

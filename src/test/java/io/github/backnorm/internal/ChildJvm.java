@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.lang.management.ManagementFactory;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -61,13 +62,14 @@ public final class ChildJvm {
         }
     }
 
-    /** The option that adds the vector module, if this JVM has it. */
-    public static String[] vectorModuleAsHere() {
-        boolean here = ModuleLayer.boot().findModule("jdk.incubator.vector").isPresent();
-        return here ? new String[] {"--add-modules=jdk.incubator.vector"} : new String[0];
+    /** The options of this JVM that decide on its kernels. */
+    public static String[] optionsOfThisJvm() {
+        return ManagementFactory.getRuntimeMXBean().getInputArguments().stream()
+                .filter(option -> option.startsWith("-XX:") || option.startsWith("--add-modules"))
+                .toArray(String[]::new);
     }
 
-    public String output() {
+    String output() {
         return output;
     }
 

@@ -1,0 +1,159 @@
+package io.github.backnorm;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import io.github.backnorm.internal.Allocation;
+import io.github.backnorm.internal.ChildJvm;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/**
+ * What a training step and an inference leave on the heap. A vector that C2 does not keep in a register is an object of
+ * about a hundred bytes for each of some hundred groups of entries; the bounds have no room for one of them.
+ */
+@Tag("bits")
+final class AllocationTest {
+    private static final String EXECUTION = System.getProperty("backnorm.test.execution", "plain");
+    private static final boolean SCALAR = EXECUTION.equals("plain");
+
+    /**
+     * With two lanes, of which there are many groups, JDK 25 in some runs has the sums of a group as objects at its end:
+     * 14 vectors of 48 bytes for each of 35 groups and two blocks of rows. One for each row would be 80 kB.
+     */
+    private static final long SUMS = EXECUTION.equals("vector-2-lanes") ? 14 * 48 * 35 * 2 : 0;
+
+    enum Use {
+        TRAINING(mostOfTraining()),
+        INFERENCE(mostOfInference());
+
+        final long most;
+
+        Use(long most) {
+            this.most = most;
+        }
+
+        void run(Steps steps) {
+            if (this == TRAINING) {
+                steps.train();
+            } else {
+                steps.infer();
+            }
+        }
+    }
+
+    /** A network, and what is done with it; too small for threads. */
+    static final class Steps {
+        static final int BATCH = 48;
+        static final int INPUTS = 40;
+        static final int FEATURES = 70;
+        static final int OUTPUTS = 10;
+
+        private final Random random = new Random(1);
+        private final Network network = new Network(
+                new Affine(INPUTS, FEATURES, random),
+                new BatchNorm(FEATURES),
+                new ReLU(),
+                new Affine(FEATURES, OUTPUTS, random));
+        private final Matrix x = Matrix.generate(BATCH, INPUTS, (row, column) -> random.nextDouble());
+        private final Matrix dy = Matrix.generate(BATCH, OUTPUTS, (row, column) -> random.nextDouble());
+
+        void train() {
+            network.forward(x);
+            network.backwardParameters(dy);
+        }
+
+        void infer() {
+            network.infer(x);
+        }
+
+        /** A program without methods of its own, whose loops C2 compiles while they run; prints bytes a step. */
+        public static void main(String[] arguments) {
+            Steps steps = new Steps();
+            long start = 0;
+            int warm = 20_000;
+            int measured = 1000;
+            for (int i = 0; i < warm + measured; i++) {
+                if (i == warm) {
+                    start = Allocation.now();
+                }
+                steps.network.forward(steps.x);
+                steps.network.backwardParameters(steps.dy);
+            }
+            System.out.println((Allocation.now() - start) / measured);
+            for (int i = 0; i < warm + measured; i++) {
+                if (i == warm) {
+                    start = Allocation.now();
+                }
+                steps.network.infer(steps.x);
+            }
+            System.out.println((Allocation.now() - start) / measured);
+        }
+    }
+
+    /** The arrays that a step gives to its user, and those that the layers work in. */
+    private static long mostOfTraining() {
+        long results = bytes(Steps.BATCH, Steps.OUTPUTS) // y
+                + bytes(Steps.INPUTS, Steps.FEATURES) // dW, db, of both
+                + bytes(1, Steps.FEATURES)
+                + bytes(Steps.FEATURES, Steps.OUTPUTS)
+                + bytes(1, Steps.OUTPUTS)
+                + bytes(4, Steps.FEATURES); // dγ, dβ, running statistics
+        long work = bytes(48, Steps.FEATURES) // batch norm's statistics and sums: some 50 numbers a column
+                + bytes(Steps.BATCH, Steps.FEATURES); // its dy behind the ReLU
+        return results
+                + work
+                + SUMS
+                + ofObjects(4)
+                + ofProduct(Steps.INPUTS, Steps.FEATURES)
+                + ofProduct(Steps.FEATURES, Steps.OUTPUTS)
+                + ofProduct(Steps.BATCH, Steps.FEATURES)
+                + ofProduct(Steps.BATCH, Steps.OUTPUTS)
+                + ofProduct(Steps.OUTPUTS, Steps.FEATURES);
+    }
+
+    /** Every layer's y; batch norm and ReLU run as one. */
+    private static long mostOfInference() {
+        return bytes(2 * Steps.BATCH, Steps.FEATURES)
+                + bytes(Steps.BATCH, Steps.OUTPUTS)
+                + ofObjects(3)
+                + ofProduct(Steps.INPUTS, Steps.FEATURES)
+                + ofProduct(Steps.FEATURES, Steps.OUTPUTS);
+    }
+
+    private static long bytes(int rows, int columns) {
+        return (long) Double.BYTES * rows * columns;
+    }
+
+    /** Matrices, records, headers of arrays, a product's edge tile. */
+    private static long ofObjects(int layers) {
+        return 4096L * layers;
+    }
+
+    /** What a scalar product of inner size k and n columns works in: three rows, and up to 63 of B. */
+    private static long ofProduct(int k, int n) {
+        return SCALAR ? bytes(3 + Math.min(63, k), n + 2) : 0;
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void step_compiled_allocatesItsArraysOnly(Use use) {
+        Steps steps = new Steps();
+        assertThat(Allocation.ofCompiled(() -> use.run(steps), use.most))
+                .as("bytes of %s", use)
+                .isLessThanOrEqualTo(use.most);
+    }
+
+    @Test
+    void step_inLoopOfMain_allocatesItsArraysOnly() {
+        List<Long> bytes = ChildJvm.run(Steps.class, ChildJvm.optionsOfThisJvm()).lines().stream()
+                .map(Long::valueOf)
+                .toList();
+        assertThat(bytes).hasSize(2);
+        assertThat(bytes.get(0)).as("bytes of a training step").isLessThanOrEqualTo(Use.TRAINING.most);
+        assertThat(bytes.get(1)).as("bytes of an inference").isLessThanOrEqualTo(Use.INFERENCE.most);
+    }
+}

@@ -130,6 +130,50 @@ final class NetworkTest {
         }
     }
 
+    /** Arrays between layers are used again; nothing that a caller holds may be among them. */
+    @Test
+    void calls_stepAfterStep_sameBitsAsNewNetworksAndEarlierResultsStay() {
+        Network network = network(SEED);
+        Map<String, Matrix> state = network.state();
+        List<Matrix> held = new ArrayList<>();
+        List<Matrix> expected = new ArrayList<>();
+        for (int batch : new int[] {4, 4, 7, 2, 4}) {
+            Matrix x = Matrices.uniform(batch, X.columns(), SEED + batch);
+            Matrix dy = Matrices.uniform(batch, DY.columns(), SEED - batch);
+            network.restore(state);
+            held.addAll(step(network, x, dy));
+            Network fresh = network(SEED);
+            expected.addAll(step(fresh, x, dy));
+        }
+        assertThat(held).as("seed %d", SEED).isEqualTo(expected);
+    }
+
+    private static List<Matrix> step(Network network, Matrix x, Matrix dy) {
+        List<Matrix> results = new ArrayList<>();
+        results.add(network.forward(x));
+        results.add(network.backward(dy));
+        results.addAll(gradients(network));
+        results.add(network.backward(dy)); // once more, from what the layers remember
+        results.add(network.infer(x));
+        results.addAll(network.state().values());
+        return results;
+    }
+
+    /** A layer's own pass refers to arrays of the network, until the network writes them again. */
+    @Test
+    void forward_laterLayerRefuses_noLayerKeepsAPassOfOldArrays() {
+        BatchNorm refusing = new BatchNorm(2);
+        ReLU last = new ReLU();
+        Network network = new Network(affine(3, 2, SEED), refusing, new Scale(Matrix.ofRow(1, 1)), last);
+        network.forward(X);
+        Matrix nan = X.map(entry -> Double.NaN);
+
+        assertThatIllegalArgumentException().isThrownBy(() -> network.forward(nan));
+        LayerTest.assertNoPass(refusing, Matrix.zeros(4, 2));
+        LayerTest.assertNoPass(last, Matrix.zeros(4, 2));
+        LayerTest.assertNoPass(network, Matrix.zeros(4, 2));
+    }
+
     @ParameterizedTest
     @CsvSource({"2, 101", "3, 102", "7, 103", "32, 104"})
     void backward_uniformBatch_agreesWithDifferences(int batch, long seed) {

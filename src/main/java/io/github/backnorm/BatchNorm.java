@@ -93,13 +93,10 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      */
     public BatchNorm(int features, double epsilon, double momentum) {
         this.features = Checks.requireNotNegative(features, "BatchNorm.new", "features");
-        if (!(epsilon >= 0 && epsilon <= Double.MAX_VALUE)) {
-            throw Checks.refusal("BatchNorm.new", "epsilon", epsilon, "at least 0 and finite");
-        }
+        this.epsilon = Checks.requireFiniteNotNegative(epsilon, "BatchNorm.new", "epsilon");
         if (!(momentum >= 0 && momentum <= 1)) {
             throw Checks.refusal("BatchNorm.new", "momentum", momentum, "0 to 1");
         }
-        this.epsilon = epsilon;
         this.momentum = momentum;
         this.gamma = new Parameter("gamma", Matrix.filled(1, features, 1));
         this.beta = new Parameter("beta", Matrix.zeros(1, features));
@@ -258,7 +255,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
 
     private Matrix normalized(Matrix x, GivenNormalization normalization, boolean relu) {
         double[] y = new double[x.data().length];
-        normalization.apply(0, x.rows(), x.data(), relu, y);
+        normalization.apply(x.rows(), x.data(), relu, y);
         return Matrix.wrap(x.rows(), features, y);
     }
 

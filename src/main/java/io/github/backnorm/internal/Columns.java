@@ -1,49 +1,46 @@
 package io.github.backnorm.internal;
 
+import java.util.Arrays;
+
 /**
  * Operations down and along the columns of row-major m×n arrays.
  *
- * <p>Sums run over the rows in increasing order and are rounded once ({@link CompensatedSums}).
+ * <p>Sums run over the rows in increasing order and are rounded once ({@link CompensatedSum}).
  */
 public final class Columns {
     private Columns() {}
 
     /** {@code sums[j] = Σᵢ a[i,j]}. */
     public static void sums(int m, int n, double[] a, double[] sums) {
-        Kernels.chosen().sumColumns(m, n, a, sums, new double[n]);
-        for (int j = 0; j < n; j++) {
-            if (!Double.isFinite(sums[j])) {
-                sums[j] = sum(m, n, a, j).value(0);
-            }
-        }
+        words(m, n, a, sums);
     }
 
     /** {@code means[j] = (1/m)·Σᵢ a[i,j]}. */
     public static void means(int m, int n, double[] a, double[] means) {
-        double[] low = new double[n];
-        Kernels.chosen().sumColumns(m, n, a, means, low);
+        DoubleDoubles words = words(m, n, a, means);
         for (int j = 0; j < n; j++) {
-            DoubleDouble sum = Double.isFinite(means[j])
-                    ? new DoubleDouble(means[j], low[j])
-                    : sum(m, n, a, j).get(0);
-            means[j] = sum.dividedBy(m).value();
+            means[j] = words.get(j).dividedBy(m).value();
         }
+    }
+
+    /** The sums of the columns in two words, the first of them in the array given. */
+    private static DoubleDoubles words(int m, int n, double[] a, double[] sums) {
+        Arrays.fill(sums, 0.0);
+        DoubleDoubles words = DoubleDoubles.of(sums);
+        Kernels.chosen().sumColumns(m, n, a, words);
+        for (int j = 0; j < n; j++) {
+            if (!Double.isFinite(sums[j])) {
+                words.set(j, CompensatedSum.of(m, a, j, n).get()); // by the rules for what is not finite
+            }
+        }
+        return words;
     }
 
     /** {@code sums[i] = Σⱼ a[i,j]}, formed over the columns in increasing order. */
     public static void rowSums(int m, int n, double[] a, double[] sums) {
         for (int i = 0; i < m; i++) {
-            sums[i] = CompensatedSums.sum(a, i * n, (i + 1) * n);
+            sums[i] = CompensatedSum.of(n, a, i * n, 1).value();
         }
-    }
-
-    /** The sum of a column, formed with the rules for what is not finite. */
-    private static CompensatedSums sum(int m, int n, double[] a, int column) {
-        CompensatedSums sum = new CompensatedSums(1);
-        for (int i = 0; i < m; i++) {
-            sum.add(a, i * n + column);
-        }
-        return sum;
     }
 
     /** {@code b[i,j] = a[i,j] + row[j]}. */

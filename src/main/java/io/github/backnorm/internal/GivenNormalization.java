@@ -50,13 +50,13 @@ public final class GivenNormalization {
     }
 
     /**
-     * Normalizes the rows of h, m×n, from one to another into those of y.
+     * Normalizes h, m×n, into y.
      *
      * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
      */
-    public void apply(int from, int to, double[] h, boolean relu, double[] y) {
-        for (int i = from; i < to; i += BLOCK) {
-            int rows = Math.min(BLOCK, to - i);
+    public void apply(int m, double[] h, boolean relu, double[] y) {
+        for (int i = 0; i < m; i += BLOCK) {
+            int rows = Math.min(BLOCK, m - i);
             int at = i * n;
             kernels.normalize(rows, n, h, at, n, mean, factor, offset, y);
             for (int k = at; k < at + rows * n; k++) {

@@ -57,10 +57,10 @@ abstract class Kernels {
     }
 
     /**
-     * Sums of the columns of a, m×n, in two words each, as {@link CompensatedSums} forms them; a sum that is not finite
-     * may be another there. The arrays for the words hold zeros before.
+     * Adds the m rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does; a sum that comes out not
+     * finite may be another there.
      */
-    abstract void sumColumns(int m, int n, double[] a, double[] sum, double[] low);
+    abstract void sumColumns(int m, int n, double[] a, DoubleDoubles sums);
 
     // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
     // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays. The

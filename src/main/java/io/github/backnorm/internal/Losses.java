@@ -31,7 +31,7 @@ public final class Losses {
      * with NaN or +Infinity, or of −Infinity alone, makes the mean and its row of the gradient NaN.
      */
     public static double softmaxCrossEntropy(int m, int n, double[] scores, double[] targets, double[] gradient) {
-        double[] losses = new double[m];
+        CompensatedSum sum = new CompensatedSum();
         double[] exp = new double[n];
         double[] terms = new double[n];
         for (int i = 0; i < m; i++) {
@@ -54,21 +54,21 @@ public final class Losses {
                 double minusLog = (scores[top] - scores[at]) + logOfAll;
                 terms[j] = targets[at] * (targets[at] == 0 ? exp[j] : minusLog); // 0 but for NaN, where p = 0 too
             }
-            losses[i] = CompensatedSums.sum(terms, 0, n);
+            sum.add(CompensatedSum.of(n, terms, 0, 1).value());
         }
-        return mean(losses);
+        return sum.get().dividedBy(m).value();
     }
 
     /** The mean of {@code (y − target)²} over all entries. */
     public static double meanSquaredError(double[] y, double[] target, double[] gradient) {
         double half = 0.5 * y.length;
-        double[] squares = new double[y.length];
-        for (int i = 0; i < squares.length; i++) {
+        CompensatedSum sum = new CompensatedSum();
+        for (int i = 0; i < y.length; i++) {
             double difference = y[i] - target[i];
-            squares[i] = difference * difference;
+            sum.add(difference * difference);
             gradient[i] = difference / half;
         }
-        return mean(squares);
+        return sum.get().dividedBy(y.length).value();
     }
 
     /** {@code exp(−gap)}: the low word, where it matters at most 2⁻⁴³, by {@code exp(−lo) = 1 − lo}. */
@@ -89,18 +89,12 @@ public final class Losses {
     }
 
     private static double sumWithout(double[] terms, int start, int n, int skipped) {
-        CompensatedSums sums = new CompensatedSums(1);
+        CompensatedSum sum = new CompensatedSum();
         for (int at = start; at < start + n; at++) {
             if (at != skipped) {
-                sums.add(terms, at);
+                sum.add(terms[at]);
             }
         }
-        return sums.value(0);
-    }
-
-    private static double mean(double[] terms) {
-        double[] mean = new double[1];
-        Columns.means(terms.length, 1, terms, mean);
-        return mean[0];
+        return sum.value();
     }
 }

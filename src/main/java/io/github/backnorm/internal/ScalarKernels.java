@@ -26,28 +26,27 @@ final class ScalarKernels extends Kernels {
         return "scalar kernels";
     }
 
+    @Override
+    void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
+        for (int i = 0; i < m; i++) {
+            addRow(0, n, a, i * n, sums.hi(), sums.lo());
+        }
+    }
+
+    /** Adds the entries of a row to the sums of the columns from one to another. */
+    static void addRow(int from, int to, double[] a, int at, double[] sum, double[] error) {
+        for (int j = from; j < to; j++) {
+            double term = a[at + j];
+            double plain = sum[j] + term;
+            double low = DoubleDouble.sumError(sum[j], term, plain) + error[j];
+            sum[j] = plain + low;
+            error[j] = low - (sum[j] - plain);
+        }
+    }
+
     // Batch norm. C2 vectorizes a loop of few statements over whole arrays, none of them read or written at an index
     // that is not the loop's own. So a row goes through small loops over arrays of one row, in the first-level cache,
     // into which the row is copied and out of which the result is.
-
-    @Override
-    void sumColumns(int m, int n, double[] a, double[] sum, double[] low) {
-        for (int i = 0; i < m; i++) {
-            addRow(0, n, a, i * n, sum, low);
-        }
-    }
-
-    /** Adds the entries of a row to the sums from one to another. */
-    static void addRow(int from, int to, double[] a, int at, double[] sum, double[] low) {
-        for (int j = from; j < to; j++) {
-            double old = sum[j];
-            double term = a[at + j];
-            double plain = old + term;
-            double error = DoubleDouble.sumError(old, term, plain) + low[j];
-            sum[j] = plain + error;
-            low[j] = error - (sum[j] - plain);
-        }
-    }
 
     @Override
     void sumDeviations(

@@ -15,7 +15,7 @@ package io.github.backnorm.internal;
  */
 final class ScaledColumn {
     /** Numbers up to 2^±400 can be squared with all the error terms. */
-    static final int MODERATE = 400;
+    private static final int MODERATE = 400;
 
     /** Means from this size on could make h − μ overflow: half an ulp of the largest double. */
     private static final double LARGE_MEAN = 0x1p969;

@@ -25,6 +25,9 @@ final class VectorKernels extends Kernels {
      */
     static final int PANEL = (LANES == 4 ? 2 : 4) * LANES;
 
+    /** What a tile's chains start from, and what ReLU compares with. */
+    static final double[] ZEROS = new double[PANEL];
+
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
     private static final int FEW_ROWS = 6;
 
@@ -293,7 +296,6 @@ final class VectorKernels extends Kernels {
     // down a group, their words in registers; what works on entries alone runs along the rows, as memory does.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
-    private static final double[] ZEROS = new double[LANES];
 
     private static DoubleVector load(double[] a, int at) {
         return DoubleVector.fromArray(SPECIES, a, at);
@@ -309,11 +311,6 @@ final class VectorKernels extends Kernels {
     private static DoubleVector differenceError(DoubleVector a, DoubleVector b, DoubleVector difference) {
         DoubleVector bRounded = difference.sub(a);
         return a.sub(difference.sub(bRounded)).sub(b.add(bRounded));
-    }
-
-    /** {@code fma(a, b, c)}. */
-    private static DoubleVector fma(DoubleVector a, DoubleVector b, DoubleVector c) {
-        return a.lanewise(VectorOperators.FMA, b, c);
     }
 
     /** Writes the lanes of a group but the first ones, which a group before has written. */
@@ -335,28 +332,31 @@ final class VectorKernels extends Kernels {
     }
 
     @Override
-    void sumColumns(int m, int n, double[] a, double[] sum, double[] low) {
+    void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
         int vectorized = SPECIES.loopBound(n);
-        for (int j = 0; j < vectorized; j += LANES) {
-            sumColumns(m, n, a, j, sum, low);
+        for (int i = 0; i < m; i += Normalization.BLOCK) {
+            int end = Math.min(m, i + Normalization.BLOCK);
+            for (int j = 0; j < vectorized; j += LANES) {
+                sumColumns(i, end, n, a, j, sums);
+            }
         }
         for (int i = 0; i < m; i++) {
-            ScalarKernels.addRow(vectorized, n, a, i * n, sum, low);
+            ScalarKernels.addRow(vectorized, n, a, i * n, sums.hi(), sums.lo());
         }
     }
 
-    private static void sumColumns(int m, int n, double[] a, int j, double[] sums, double[] lows) {
-        DoubleVector sum = load(sums, j);
-        DoubleVector low = load(lows, j);
-        for (int i = 0, k = j; i < m; i++, k += n) {
+    private static void sumColumns(int from, int to, int n, double[] a, int j, DoubleDoubles sums) {
+        DoubleVector sum = load(sums.hi(), j);
+        DoubleVector error = load(sums.lo(), j);
+        for (int i = from, k = from * n + j; i < to; i++, k += n) {
             DoubleVector term = load(a, k);
             DoubleVector plain = sum.add(term);
-            DoubleVector error = sumError(sum, term, plain).add(low);
-            sum = plain.add(error);
-            low = error.sub(sum.sub(plain));
+            DoubleVector low = sumError(sum, term, plain).add(error);
+            sum = plain.add(low);
+            error = low.sub(sum.sub(plain));
         }
-        sum.intoArray(sums, j);
-        low.intoArray(lows, j);
+        sum.intoArray(sums.hi(), j);
+        error.intoArray(sums.lo(), j);
     }
 
     @Override
@@ -395,7 +395,7 @@ final class VectorKernels extends Kernels {
             sumLow = sumLow.add(sumError(sum, d, next).add(dLow));
             sum = next;
             DoubleVector square = d.mul(d);
-            DoubleVector low = fma(d.add(d), dLow, fma(d, d, square.neg()));
+            DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
             next = squareSum.add(square);
             squareSumLow = squareSumLow.add(sumError(squareSum, square, next).add(low));
             squareSum = next;
@@ -442,7 +442,7 @@ final class VectorKernels extends Kernels {
             DoubleVector dLow = differenceError(x, c, d);
             DoubleVector f = load(factor, j);
             DoubleVector product = f.mul(d);
-            DoubleVector low = fma(f, dLow, fma(load(factorLow, j), d, fma(f, d, product.neg())));
+            DoubleVector low = f.fma(dLow, load(factorLow, j).fma(d, f.fma(d, product.neg())));
             DoubleVector b = load(offset, j);
             DoubleVector sum = b.add(product);
             sum.add(sumError(b, product, sum).add(load(offsetLow, j).add(low))).intoArray(y, at + j);
@@ -501,9 +501,9 @@ final class VectorKernels extends Kernels {
             DoubleVector next = sum.add(term);
             sumLow = sumLow.add(sumError(sum, term, next));
             sum = next;
-            squareSum = fma(term, term, squareSum);
+            squareSum = term.fma(term, squareSum);
             DoubleVector product = d.mul(term);
-            DoubleVector low = fma(term, dLow, fma(d, term, product.neg()));
+            DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
             next = productSum.add(product);
             productSumLow =
                     productSumLow.add(sumError(productSum, product, next).add(low));
@@ -568,7 +568,7 @@ final class VectorKernels extends Kernels {
             DoubleVector s = DoubleVector.fromArray(SPECIES, slope, j);
             DoubleVector product = s.mul(d);
             DoubleVector productLow =
-                    fma(s, dLow, fma(DoubleVector.fromArray(SPECIES, slopeLow, j), d, fma(s, d, product.neg())));
+                    s.fma(dLow, DoubleVector.fromArray(SPECIES, slopeLow, j).fma(d, s.fma(d, product.neg())));
             DoubleVector term = DoubleVector.fromArray(SPECIES, dy, atDy + j);
             DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
             DoubleVector centered = term.sub(b);
@@ -578,10 +578,7 @@ final class VectorKernels extends Kernels {
                     .sub(productLow.add(DoubleVector.fromArray(SPECIES, offsetLow, j)));
             DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
             DoubleVector result = f.mul(rest);
-            result.add(fma(
-                            f,
-                            low,
-                            fma(DoubleVector.fromArray(SPECIES, factorLow, j), rest, fma(f, rest, result.neg()))))
+            result.add(f.fma(low, DoubleVector.fromArray(SPECIES, factorLow, j).fma(rest, f.fma(rest, result.neg()))))
                     .intoArray(dh, at + j);
         }
     }

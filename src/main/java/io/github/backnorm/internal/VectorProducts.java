@@ -34,9 +34,6 @@ final class VectorProducts {
     private static final int PANEL = VectorKernels.PANEL;
     private static final int LANES = VectorKernels.LANES;
 
-    /** What chains start from. */
-    private static final double[] ZEROS = new double[PANEL];
-
     private final int n;
     private final double[] a;
     private final int lda;
@@ -266,7 +263,7 @@ final class VectorProducts {
                 packed,
                 stripStart(strip),
                 panelStart(panel),
-                first ? ZEROS : target,
+                first ? VectorKernels.ZEROS : target,
                 first ? 0 : at,
                 first ? 0 : ld,
                 target,

@@ -8,11 +8,12 @@ import java.util.Random;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** The kernels of batch norm and ReLU, scalar and SIMD, against their definitions entry by entry: the same bits. */
+@Tag("bits")
 final class BatchNormKernelsTest {
     private static final long SEED = 20261124;
 
@@ -24,15 +25,8 @@ final class BatchNormKernelsTest {
     private static final int[] COLUMNS = IntStream.concat(IntStream.rangeClosed(0, 17), IntStream.of(63, 64, 65, 100))
             .toArray();
 
-    static Stream<Kernels> kernels() {
-        return Stream.of(new ScalarKernels(), Kernels.chosen());
-    }
-
-    @Test
-    void chosen_underTheVectorModule_hasLanes() {
-        boolean vector = "vector".equals(System.getProperty("backnorm.test.execution"));
-
-        assertThat(Kernels.chosen().lanes() > 1).isEqualTo(vector);
+    static List<Kernels> kernels() {
+        return Execution.kernels();
     }
 
     @ParameterizedTest

@@ -20,12 +20,6 @@ final class AllocationTest {
     private static final String EXECUTION = System.getProperty("backnorm.test.execution", "plain");
     private static final boolean SCALAR = EXECUTION.equals("plain");
 
-    /**
-     * With two lanes, of which there are many groups, JDK 25 in some runs has the sums of a group as objects at its end:
-     * 14 vectors of 48 bytes for each of 35 groups and two blocks of rows. One for each row would be 80 kB.
-     */
-    private static final long SUMS = EXECUTION.equals("vector-2-lanes") ? 14 * 48 * 35 * 2 : 0;
-
     enum Use {
         TRAINING(mostOfTraining()),
         INFERENCE(mostOfInference());
@@ -106,7 +100,6 @@ final class AllocationTest {
                 + bytes(Steps.BATCH, Steps.FEATURES); // its dy behind the ReLU
         return results
                 + work
-                + SUMS
                 + ofObjects(4)
                 + ofProduct(Steps.INPUTS, Steps.FEATURES)
                 + ofProduct(Steps.FEATURES, Steps.OUTPUTS)

@@ -28,10 +28,29 @@ record DoubleDoubles(double[] hi, double[] lo) {
         lo[index] = value.lo();
     }
 
+    DoubleDoubles copyOfRange(int from, int to) {
+        return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
+    }
+
+    /** Copies the last ones over the last ones of another. */
+    void copyLast(int count, DoubleDoubles to) {
+        System.arraycopy(hi, hi.length - count, to.hi, to.hi.length - count, count);
+        System.arraycopy(lo, lo.length - count, to.lo, to.lo.length - count, count);
+    }
+
     DoubleDoubles fill(DoubleDouble value) {
         Arrays.fill(hi, value.hi());
         Arrays.fill(lo, value.lo());
         return this;
+    }
+
+    /** Makes sums and the sums of their errors, which may have grown, double-doubles again. */
+    void carry() {
+        for (int j = 0; j < hi.length; j++) {
+            double sum = hi[j] + lo[j];
+            lo[j] -= sum - hi[j];
+            hi[j] = sum;
+        }
     }
 
     DoubleDoubles plus(DoubleDoubles other, DoubleDoubles to) {

@@ -41,7 +41,9 @@ public final class Elementwise {
 
     /** {@code a = y} for y &gt; 0, NaN for NaN, else +0.0: equation (6) of {@code docs/derivation.md}. */
     public static void relu(double[] y, double[] a) {
-        Kernels.chosen().relu(1, a.length, y, 0, a.length, a);
+        for (int i = 0; i < a.length; i++) {
+            a[i] = Math.max(y[i], 0.0);
+        }
     }
 
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */

@@ -55,28 +55,26 @@ public final class GivenNormalization {
      * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
      */
     public void apply(int m, double[] h, boolean relu, double[] y) {
+        double least = relu ? 0 : Double.NEGATIVE_INFINITY;
         for (int i = 0; i < m; i += BLOCK) {
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
-            kernels.normalize(rows, n, h, at, n, mean, factor, offset, y);
+            kernels.normalize(rows, n, h, at, n, mean, factor, offset, least, y);
             for (int k = at; k < at + rows * n; k++) {
                 if (!Double.isFinite(y[k])) {
-                    set(k, h, y);
+                    set(k, h, least, y);
                 }
             }
             for (int j : others) {
                 for (int k = at + j; k < at + rows * n; k += n) {
-                    set(k, h, y);
+                    set(k, h, least, y);
                 }
-            }
-            if (relu) {
-                kernels.relu(rows, n, y, at, n, y);
             }
         }
     }
 
-    private void set(int k, double[] h, double[] y) {
+    private void set(int k, double[] h, double least, double[] y) {
         int j = k % n;
-        y[k] = columns[j].apply(h[k], gamma[j], beta[j]);
+        y[k] = Math.max(columns[j].apply(h[k], gamma[j], beta[j]), least);
     }
 }

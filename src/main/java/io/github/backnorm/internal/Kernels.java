@@ -71,7 +71,7 @@ abstract class Kernels {
     abstract void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares);
 
-    /** {@code y = factor·d + offset}, y being laid out as h. */
+    /** {@code y = max(factor·d + offset, least)}, y being laid out as h; NaN stays NaN. */
     abstract void normalize(
             int m,
             int n,
@@ -81,6 +81,7 @@ abstract class Kernels {
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double least,
             double[] y);
 
     /** Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares. */
@@ -115,9 +116,6 @@ abstract class Kernels {
             double[] dh);
 
     // ReLU
-
-    /** {@code a = y} for y &gt; 0, NaN for NaN, else +0.0; a is laid out as y, and may be y. */
-    abstract void relu(int m, int n, double[] y, int at, int ld, double[] a);
 
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; da is laid out as y. */
     abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy);

@@ -180,18 +180,15 @@ public final class Normalization {
                     scaled[j] = new ScaledColumn(column(h, j), epsilon);
                 }
             }
-            for (int i = 0; i < m; i += BLOCK) {
-                kernels.normalize(rows(i), width, h, at(i), n, pivot, factor, offset, y);
-                if (relu) {
-                    kernels.relu(rows(i), width, y, at(i), n, y);
-                }
-            }
+            double least = relu ? 0 : Double.NEGATIVE_INFINITY;
+            kernels.normalize(m, width, h, from, n, pivot, factor, offset, least, y);
             for (int j = 0; j < width; j++) {
                 if (scaled[j] != null) {
-                    setColumn(y, j, scaled[j].apply(gamma[from + j], beta[j]));
+                    double[] column = scaled[j].apply(gamma[from + j], beta[j]);
                     if (relu) {
-                        kernels.relu(m, 1, y, from + j, n, y);
+                        Elementwise.relu(column, column);
                     }
+                    setColumn(y, j, column);
                 }
             }
         }

@@ -59,8 +59,8 @@ final class ScalarKernels extends Kernels {
             add(n, d.hi(), d.lo(), sum.hi(), sum.lo());
             addSquares(n, d.hi(), d.lo(), squares.hi(), squares.lo());
         }
-        carry(n, sum.hi(), sum.lo());
-        carry(n, squares.hi(), squares.lo());
+        sum.carry();
+        squares.carry();
     }
 
     @Override
@@ -73,6 +73,7 @@ final class ScalarKernels extends Kernels {
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double least,
             double[] y) {
         double[] x = new double[n];
         DoubleDoubles d = DoubleDoubles.zeros(n);
@@ -81,7 +82,7 @@ final class ScalarKernels extends Kernels {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             deviations(n, x, pivot, d.hi(), d.lo());
             multiply(n, d.hi(), d.lo(), factor.hi(), factor.lo(), product.hi(), product.lo());
-            addOffset(n, product.hi(), product.lo(), offset.hi(), offset.lo(), x);
+            addOffset(n, product.hi(), product.lo(), offset.hi(), offset.lo(), least, x);
             System.arraycopy(x, 0, y, at + i * ldh, n);
         }
     }
@@ -110,8 +111,8 @@ final class ScalarKernels extends Kernels {
             addWithSquares(n, term, sum.hi(), sum.lo(), squares);
             addProducts(n, d.hi(), d.lo(), term, products.hi(), products.lo());
         }
-        carry(n, sum.hi(), sum.lo());
-        carry(n, products.hi(), products.lo());
+        sum.carry();
+        products.carry();
     }
 
     @Override
@@ -193,15 +194,6 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** Makes double-doubles of sums and their errors. */
-    private static void carry(int n, double[] sum, double[] error) {
-        for (int j = 0; j < n; j++) {
-            double next = sum[j] + error[j];
-            error[j] -= next - sum[j];
-            sum[j] = next;
-        }
-    }
-
     /** {@code p + pLow = f·d}. */
     private static void multiply(
             int n, double[] d, double[] dLow, double[] f, double[] fLow, double[] p, double[] pLow) {
@@ -221,11 +213,13 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** {@code b = offset + p}, rounded. */
-    private static void addOffset(int n, double[] p, double[] pLow, double[] offset, double[] offsetLow, double[] b) {
+    /** {@code b = max(offset + p, least)}, rounded. */
+    private static void addOffset(
+            int n, double[] p, double[] pLow, double[] offset, double[] offsetLow, double least, double[] b) {
         for (int j = 0; j < n; j++) {
             double sum = offset[j] + p[j];
-            b[j] = sum + (DoubleDouble.sumError(offset[j], p[j], sum) + (offsetLow[j] + pLow[j]));
+            double low = DoubleDouble.sumError(offset[j], p[j], sum) + (offsetLow[j] + pLow[j]);
+            b[j] = Math.max(sum + low, least);
         }
     }
 
@@ -239,16 +233,6 @@ final class ScalarKernels extends Kernels {
     }
 
     // ReLU
-
-    @Override
-    void relu(int m, int n, double[] y, int at, int ld, double[] a) {
-        for (int i = 0; i < m; i++) {
-            int row = at + i * ld;
-            for (int k = row; k < row + n; k++) {
-                a[k] = Math.max(y[k], 0.0);
-            }
-        }
-    }
 
     @Override
     void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy) {

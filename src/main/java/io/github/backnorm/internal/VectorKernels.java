@@ -25,7 +25,7 @@ final class VectorKernels extends Kernels {
      */
     static final int PANEL = (LANES == 4 ? 2 : 4) * LANES;
 
-    /** What a tile's chains start from, and what ReLU compares with. */
+    /** What a tile's chains start from, and what ReLU's gradient compares with. */
     static final double[] ZEROS = new double[PANEL];
 
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
@@ -292,44 +292,15 @@ final class VectorKernels extends Kernels {
 
     // Batch norm and ReLU. The columns are taken in groups of as many as there are lanes; the last group begins as many
     // before the end, and has some columns in common with the one before, where it computes the same once more. Of
-    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) Sums run
-    // down a group, their words in registers; what works on entries alone runs along the rows, as memory does.
+    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) What works
+    // on entries alone runs along the rows, as memory does. Sums run down a group, their words in registers, and end in
+    // plain stores; the last group adds to a copy of its words, of which those go back that are not the other group's.
+    //
+    // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
+    // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
+    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
-
-    private static DoubleVector load(double[] a, int at) {
-        return DoubleVector.fromArray(SPECIES, a, at);
-    }
-
-    /** {@code a + b − sum}, exactly, for {@code sum = a + b} as rounded: {@link DoubleDouble#sumError}. */
-    private static DoubleVector sumError(DoubleVector a, DoubleVector b, DoubleVector sum) {
-        DoubleVector bRounded = sum.sub(a);
-        return a.sub(sum.sub(bRounded)).add(b.sub(bRounded));
-    }
-
-    /** {@code a − b − difference}, exactly: that of a and −b. */
-    private static DoubleVector differenceError(DoubleVector a, DoubleVector b, DoubleVector difference) {
-        DoubleVector bRounded = difference.sub(a);
-        return a.sub(difference.sub(bRounded)).sub(b.add(bRounded));
-    }
-
-    /** Writes the lanes of a group but the first ones, which a group before has written. */
-    private static void store(DoubleVector result, double[] a, int at, int written) {
-        if (written == 0) {
-            result.intoArray(a, at);
-        } else {
-            double[] lanes = new double[LANES];
-            result.intoArray(lanes, 0);
-            System.arraycopy(lanes, written, a, at + written, LANES - written);
-        }
-    }
-
-    /** Writes sums and their errors as double-doubles. */
-    private static void carry(DoubleVector sum, DoubleVector error, DoubleDoubles to, int at, int written) {
-        DoubleVector next = sum.add(error);
-        store(error.sub(next.sub(sum)), to.lo(), at, written);
-        store(next, to.hi(), at, written);
-    }
 
     @Override
     void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
@@ -346,12 +317,14 @@ final class VectorKernels extends Kernels {
     }
 
     private static void sumColumns(int from, int to, int n, double[] a, int j, DoubleDoubles sums) {
-        DoubleVector sum = load(sums.hi(), j);
-        DoubleVector error = load(sums.lo(), j);
+        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
+        DoubleVector error = DoubleVector.fromArray(SPECIES, sums.lo(), j);
         for (int i = from, k = from * n + j; i < to; i++, k += n) {
-            DoubleVector term = load(a, k);
+            DoubleVector term = DoubleVector.fromArray(SPECIES, a, k);
             DoubleVector plain = sum.add(term);
-            DoubleVector low = sumError(sum, term, plain).add(error);
+            DoubleVector rounded = plain.sub(sum);
+            DoubleVector low =
+                    sum.sub(plain.sub(rounded)).add(term.sub(rounded)).add(error);
             sum = plain.add(low);
             error = low.sub(sum.sub(plain));
         }
@@ -366,42 +339,59 @@ final class VectorKernels extends Kernels {
             SCALAR.sumDeviations(m, n, h, at, ldh, pivot, sum, squares);
             return;
         }
-        for (int g = 0; g < n; g += LANES) {
-            int j = Math.min(g, n - LANES);
-            sumDeviations(m, h, at + j, ldh, j, g - j, pivot, sum, squares);
+        int rest = n % LANES;
+        for (int j = 0; j < n - rest; j += LANES) {
+            sumDeviations(m, h, at + j, ldh, pivot, j, sum, squares, j);
         }
+        if (rest > 0) {
+            int j = n - LANES;
+            DoubleDoubles lastSum = sum.copyOfRange(j, n);
+            DoubleDoubles lastSquares = squares.copyOfRange(j, n);
+            sumDeviations(m, h, at + j, ldh, pivot, j, lastSum, lastSquares, 0);
+            lastSum.copyLast(rest, sum);
+            lastSquares.copyLast(rest, squares);
+        }
+        sum.carry();
+        squares.carry();
     }
 
+    /** Of a group of columns; its pivots begin at an index, its words at another. */
     private static void sumDeviations(
             int m,
             double[] h,
             int at,
             int ldh,
-            int j,
-            int written,
             double[] pivot,
+            int j,
             DoubleDoubles sums,
-            DoubleDoubles squares) {
-        DoubleVector c = load(pivot, j);
-        DoubleVector sum = load(sums.hi(), j);
-        DoubleVector sumLow = load(sums.lo(), j);
-        DoubleVector squareSum = load(squares.hi(), j);
-        DoubleVector squareSumLow = load(squares.lo(), j);
+            DoubleDoubles squares,
+            int word) {
+        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
+        DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), word);
+        DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares.hi(), word);
+        DoubleVector squareSumLow = DoubleVector.fromArray(SPECIES, squares.lo(), word);
         for (int i = 0, k = at; i < m; i++, k += ldh) {
-            DoubleVector x = load(h, k);
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
             DoubleVector d = x.sub(c);
-            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector rounded = d.sub(x);
+            DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
             DoubleVector next = sum.add(d);
-            sumLow = sumLow.add(sumError(sum, d, next).add(dLow));
+            rounded = next.sub(sum);
+            sumLow = sumLow.add(sum.sub(next.sub(rounded)).add(d.sub(rounded)).add(dLow));
             sum = next;
             DoubleVector square = d.mul(d);
             DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
             next = squareSum.add(square);
-            squareSumLow = squareSumLow.add(sumError(squareSum, square, next).add(low));
+            rounded = next.sub(squareSum);
+            squareSumLow = squareSumLow.add(
+                    squareSum.sub(next.sub(rounded)).add(square.sub(rounded)).add(low));
             squareSum = next;
         }
-        carry(sum, sumLow, sums, j, written);
-        carry(squareSum, squareSumLow, squares, j, written);
+        sum.intoArray(sums.hi(), word);
+        sumLow.intoArray(sums.lo(), word);
+        squareSum.intoArray(squares.hi(), word);
+        squareSumLow.intoArray(squares.lo(), word);
     }
 
     @Override
@@ -412,40 +402,39 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] pivot,
-            DoubleDoubles factor,
-            DoubleDoubles offset,
+            DoubleDoubles factors,
+            DoubleDoubles offsets,
+            double least,
             double[] y) {
         if (n < LANES) {
-            SCALAR.normalize(m, n, h, at, ldh, pivot, factor, offset, y);
+            SCALAR.normalize(m, n, h, at, ldh, pivot, factors, offsets, least, y);
             return;
         }
+        double[] factor = factors.hi();
+        double[] factorLow = factors.lo();
+        double[] offset = offsets.hi();
+        double[] offsetLow = offsets.lo();
         for (int i = 0; i < m; i++) {
-            normalize(n, h, at + i * ldh, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo(), y);
-        }
-    }
-
-    private static void normalize(
-            int n,
-            double[] h,
-            int at,
-            double[] pivot,
-            double[] factor,
-            double[] factorLow,
-            double[] offset,
-            double[] offsetLow,
-            double[] y) {
-        for (int g = 0; g < n; g += LANES) {
-            int j = Math.min(g, n - LANES);
-            DoubleVector x = load(h, at + j);
-            DoubleVector c = load(pivot, j);
-            DoubleVector d = x.sub(c);
-            DoubleVector dLow = differenceError(x, c, d);
-            DoubleVector f = load(factor, j);
-            DoubleVector product = f.mul(d);
-            DoubleVector low = f.fma(dLow, load(factorLow, j).fma(d, f.fma(d, product.neg())));
-            DoubleVector b = load(offset, j);
-            DoubleVector sum = b.add(product);
-            sum.add(sumError(b, product, sum).add(load(offsetLow, j).add(low))).intoArray(y, at + j);
+            int row = at + i * ldh;
+            for (int g = 0; g < n; g += LANES) {
+                int j = Math.min(g, n - LANES);
+                DoubleVector x = DoubleVector.fromArray(SPECIES, h, row + j);
+                DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+                DoubleVector d = x.sub(c);
+                DoubleVector rounded = d.sub(x);
+                DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
+                DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
+                DoubleVector product = f.mul(d);
+                DoubleVector low = f.fma(
+                        dLow, DoubleVector.fromArray(SPECIES, factorLow, j).fma(d, f.fma(d, product.neg())));
+                DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
+                DoubleVector sum = b.add(product);
+                rounded = sum.sub(b);
+                DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
+                sum.add(error.add(DoubleVector.fromArray(SPECIES, offsetLow, j).add(low)))
+                        .max(DoubleVector.broadcast(SPECIES, least))
+                        .intoArray(y, row + j);
+            }
         }
     }
 
@@ -467,10 +456,22 @@ final class VectorKernels extends Kernels {
             SCALAR.sumGradients(m, n, h, at, ldh, dy, atDy, lddy, pivot, sum, products, squares);
             return;
         }
-        for (int g = 0; g < n; g += LANES) {
-            int j = Math.min(g, n - LANES);
-            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, j, g - j, pivot, sum, products, squares);
+        int rest = n % LANES;
+        for (int j = 0; j < n - rest; j += LANES) {
+            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, pivot, j, sum, products, squares, j);
         }
+        if (rest > 0) {
+            int j = n - LANES;
+            DoubleDoubles lastSum = sum.copyOfRange(j, n);
+            DoubleDoubles lastProducts = products.copyOfRange(j, n);
+            double[] lastSquares = Arrays.copyOfRange(squares, j, n);
+            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, pivot, j, lastSum, lastProducts, lastSquares, 0);
+            lastSum.copyLast(rest, sum);
+            lastProducts.copyLast(rest, products);
+            System.arraycopy(lastSquares, LANES - rest, squares, n - rest, rest);
+        }
+        sum.carry();
+        products.carry();
     }
 
     private static void sumGradients(
@@ -481,37 +482,42 @@ final class VectorKernels extends Kernels {
             double[] dy,
             int atDy,
             int lddy,
-            int j,
-            int written,
             double[] pivot,
+            int j,
             DoubleDoubles sums,
             DoubleDoubles products,
-            double[] squares) {
-        DoubleVector c = load(pivot, j);
-        DoubleVector sum = load(sums.hi(), j);
-        DoubleVector sumLow = load(sums.lo(), j);
-        DoubleVector productSum = load(products.hi(), j);
-        DoubleVector productSumLow = load(products.lo(), j);
-        DoubleVector squareSum = load(squares, j);
+            double[] squares,
+            int word) {
+        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
+        DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), word);
+        DoubleVector productSum = DoubleVector.fromArray(SPECIES, products.hi(), word);
+        DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), word);
+        DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, word);
         for (int i = 0, k = at, l = atDy; i < m; i++, k += ldh, l += lddy) {
-            DoubleVector x = load(h, k);
-            DoubleVector term = load(dy, l);
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, l);
             DoubleVector d = x.sub(c);
-            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector rounded = d.sub(x);
+            DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
             DoubleVector next = sum.add(term);
-            sumLow = sumLow.add(sumError(sum, term, next));
+            rounded = next.sub(sum);
+            sumLow = sumLow.add(sum.sub(next.sub(rounded)).add(term.sub(rounded)));
             sum = next;
             squareSum = term.fma(term, squareSum);
             DoubleVector product = d.mul(term);
             DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
             next = productSum.add(product);
-            productSumLow =
-                    productSumLow.add(sumError(productSum, product, next).add(low));
+            rounded = next.sub(productSum);
+            productSumLow = productSumLow.add(
+                    productSum.sub(next.sub(rounded)).add(product.sub(rounded)).add(low));
             productSum = next;
         }
-        carry(sum, sumLow, sums, j, written);
-        carry(productSum, productSumLow, products, j, written);
-        store(squareSum, squares, j, written);
+        sum.intoArray(sums.hi(), word);
+        sumLow.intoArray(sums.lo(), word);
+        productSum.intoArray(products.hi(), word);
+        productSumLow.intoArray(products.lo(), word);
+        squareSum.intoArray(squares, word);
     }
 
     @Override
@@ -538,10 +544,6 @@ final class VectorKernels extends Kernels {
         }
     }
 
-    /**
-     * A row. The loads are written out to make the method longer than what C2 inlines (325 bytes): inlined into the loop
-     * over the rows, with four lanes on JDK 17, it kept its vectors as objects in every other run.
-     */
     private static void differentiate(
             int n,
             double[] h,
@@ -564,7 +566,8 @@ final class VectorKernels extends Kernels {
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
             DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
             DoubleVector d = x.sub(c);
-            DoubleVector dLow = differenceError(x, c, d);
+            DoubleVector rounded = d.sub(x);
+            DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
             DoubleVector s = DoubleVector.fromArray(SPECIES, slope, j);
             DoubleVector product = s.mul(d);
             DoubleVector productLow =
@@ -572,32 +575,17 @@ final class VectorKernels extends Kernels {
             DoubleVector term = DoubleVector.fromArray(SPECIES, dy, atDy + j);
             DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
             DoubleVector centered = term.sub(b);
+            rounded = centered.sub(term);
+            DoubleVector centeredLow = term.sub(centered.sub(rounded)).sub(b.add(rounded));
             DoubleVector rest = centered.sub(product);
-            DoubleVector low = differenceError(term, b, centered)
-                    .add(differenceError(centered, product, rest))
-                    .sub(productLow.add(DoubleVector.fromArray(SPECIES, offsetLow, j)));
+            rounded = rest.sub(centered);
+            DoubleVector restLow = centered.sub(rest.sub(rounded)).sub(product.add(rounded));
+            DoubleVector low =
+                    centeredLow.add(restLow).sub(productLow.add(DoubleVector.fromArray(SPECIES, offsetLow, j)));
             DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
             DoubleVector result = f.mul(rest);
             result.add(f.fma(low, DoubleVector.fromArray(SPECIES, factorLow, j).fma(rest, f.fma(rest, result.neg()))))
                     .intoArray(dh, at + j);
-        }
-    }
-
-    @Override
-    void relu(int m, int n, double[] y, int at, int ld, double[] a) {
-        if (n < LANES) {
-            SCALAR.relu(m, n, y, at, ld, a);
-            return;
-        }
-        for (int i = 0; i < m; i++) {
-            relu(n, y, at + i * ld, a);
-        }
-    }
-
-    private static void relu(int n, double[] y, int at, double[] a) {
-        for (int g = 0; g < n; g += LANES) {
-            int k = at + Math.min(g, n - LANES);
-            load(y, k).max(load(ZEROS, 0)).intoArray(a, k); // as Math.max: NaN for NaN, +0.0 for −0.0
         }
     }
 
@@ -615,9 +603,9 @@ final class VectorKernels extends Kernels {
     private static void reluBackward(int n, double[] y, int at, double[] da, double[] dy, int atDy) {
         for (int g = 0; g < n; g += LANES) {
             int j = Math.min(g, n - LANES);
-            DoubleVector x = load(y, at + j);
-            DoubleVector zero = load(ZEROS, 0);
-            zero.blend(load(da, at + j), x.compare(VectorOperators.GT, zero))
+            DoubleVector x = DoubleVector.fromArray(SPECIES, y, at + j);
+            DoubleVector zero = DoubleVector.fromArray(SPECIES, ZEROS, 0);
+            zero.blend(DoubleVector.fromArray(SPECIES, da, at + j), x.compare(VectorOperators.GT, zero))
                     .blend(x, x.compare(VectorOperators.NE, x))
                     .intoArray(dy, atDy + j);
         }

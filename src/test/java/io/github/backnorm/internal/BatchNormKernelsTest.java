@@ -69,7 +69,7 @@ final class BatchNormKernelsTest {
         final double[] y;
         final double[] dh;
         final double[] relu;
-        final double[] reluInPlace;
+        final double[] a;
         final double[] masked;
 
         Block(int m, int n, int offset) {
@@ -93,7 +93,7 @@ final class BatchNormKernelsTest {
             this.dh = new double[h.length];
             this.relu = new double[h.length];
             double[] special = {0.0, -0.0, Double.NaN, -Double.NaN, 1 / 0.0, -1 / 0.0, Double.MIN_VALUE, -1, 2, 3};
-            this.reluInPlace = random.ints(h.length, 0, special.length)
+            this.a = random.ints(h.length, 0, special.length)
                     .mapToDouble(i -> special[i])
                     .toArray();
             this.masked = new double[dy.length];
@@ -101,12 +101,11 @@ final class BatchNormKernelsTest {
 
         void run(Kernels kernels) {
             kernels.sumDeviations(m, n, h, at, ld, pivot, words[0], words[1]);
-            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], y);
+            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], Double.NEGATIVE_INFINITY, y);
+            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], 0, relu);
             kernels.sumGradients(m, n, h, at, ld, dy, atDy, lddy, pivot, words[4], words[5], squares);
             kernels.differentiate(m, n, h, at, ld, dy, atDy, lddy, pivot, words[5], words[6], words[7], dh);
-            kernels.reluBackward(m, n, reluInPlace, at, ld, h, masked, atDy, lddy);
-            kernels.relu(m, n, reluInPlace, at, ld, relu);
-            kernels.relu(m, n, reluInPlace, at, ld, reluInPlace);
+            kernels.reluBackward(m, n, a, at, ld, h, masked, atDy, lddy);
         }
 
         void define() {
@@ -126,6 +125,7 @@ final class BatchNormKernelsTest {
                 double sum = offset.hi() + product.hi();
                 double error = DoubleDouble.sumError(offset.hi(), product.hi(), sum);
                 y[at + i * ld + j] = sum + (error + (offset.lo() + product.lo()));
+                relu[at + i * ld + j] = Math.max(y[at + i * ld + j], 0);
             });
             columns(j -> {
                 for (int i = 0; i < m; i++) {
@@ -147,11 +147,9 @@ final class BatchNormKernelsTest {
                 dh[at + i * ld + j] = words(product(words[7].get(j), new DoubleDouble(rest.hi(), low)));
             });
             entries((i, j) -> {
-                double entry = reluInPlace[at + i * ld + j];
+                double entry = a[at + i * ld + j];
                 double da = h[at + i * ld + j];
                 masked[atDy + i * lddy + j] = entry > 0 ? da : entry <= 0 ? 0.0 : Double.NaN;
-                relu[at + i * ld + j] = entry <= 0 ? 0.0 : entry;
-                reluInPlace[at + i * ld + j] = entry <= 0 ? 0.0 : entry;
             });
         }
 
@@ -206,7 +204,7 @@ final class BatchNormKernelsTest {
         private List<double[]> arrays() {
             Stream<double[]> all = Stream.concat(
                     Arrays.stream(words).flatMap(word -> Stream.of(word.hi(), word.lo())),
-                    Stream.of(h, dy, pivot, squares, y, dh, relu, reluInPlace, masked));
+                    Stream.of(h, dy, pivot, squares, y, dh, relu, a, masked));
             return all.toList();
         }
     }

@@ -126,9 +126,9 @@ final class AllocationTest {
         return 4096L * layers;
     }
 
-    /** What a scalar product of inner size k and n columns works in: three rows, and up to 63 of B. */
+    /** What a scalar product of inner size k and n columns works in: four rows, and up to 64 of B, of whole cache lines. */
     private static long ofProduct(int k, int n) {
-        return SCALAR ? bytes(3 + Math.min(63, k), n + 2) : 0;
+        return SCALAR ? bytes(4 + Math.min(64, k), (n + 1) / 8 * 8 + 8) : 0;
     }
 
     @ParameterizedTest

@@ -63,7 +63,8 @@ final class ProductsTest {
         1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 63, 64, 65, 511, 512, 513, 1024, 1025
     };
 
-    private static final int[] INNER = {1, 2, 3, 4, 5, 15, 16, 17, 62, 63, 64, 126, 127, 1023, 1024, 1025, 2049};
+    private static final int[] INNER = {1, 2, 3, 4, 5, 15, 16, 17, 62, 63, 64, 65, 127, 128, 129, 1023, 1024, 1025, 2049
+    };
 
     /** Several blocks along each pair of dimensions. */
     private static final int[][] BLOCKS = {{505, 513, 65}, {13, 513, 1025}, {505, 9, 1025}, {1009, 17, 64}};
@@ -275,9 +276,9 @@ final class ProductsTest {
             run.run();
             check.accept("cold");
             int tasks = parallel ? 5 : 1;
-            // An edge tile of 6 rows by at most 32 columns, and what one product keeps itself; scalar: three rows of C
-            // and a block of B.
-            long ofTask = product.kernels.lanes() > 1 ? 6 * 32 * 8L : 8L * (3 + 63) * (x.n + 2);
+            // An edge tile of 6 rows by at most 32 columns, and what one product keeps itself; scalar: four rows of C
+            // and a block of B, of whole cache lines.
+            long ofTask = product.kernels.lanes() > 1 ? 6 * 32 * 8L : 64L * (4 + 64) * ((x.n + 1) / 8 + 1);
             long most = 512 + tasks * ofTask;
             assertThat(Allocation.ofCompiled(run, most))
                     .as("%s: bytes", product)

@@ -5,9 +5,9 @@ import java.util.function.IntConsumer;
 /**
  * A matrix product by packed blocks and the tiles of {@link VectorKernels}.
  *
- * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index; the block of B is packed into
- * panels of up to four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by
- * one panel. A packed operand lies in the order in which a tile reads it. At the edges it has gaps, filled with
+ * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up to
+ * four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by one panel. The
+ * block of B is packed together with the first one of A: threads are called together once less. A packed operand lies in the order in which a tile reads it. At the edges it has gaps, filled with
  * anything: their tiles go through an array of one tile, of which only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
@@ -107,10 +107,17 @@ final class VectorProducts {
             for (p0 = 0; p0 < k; p0 += BLOCK_K) {
                 depth = Math.min(BLOCK_K, k - p0);
                 last = p0 + depth == k;
-                run((panels() + PANELS - 1) / PANELS, this::packPanels);
                 for (i0 = 0; i0 < m; i0 += BLOCK_M) {
                     rows = Math.min(BLOCK_M, m - i0);
-                    run((strips() + STRIPS - 1) / STRIPS, this::packStrips);
+                    int ofB = i0 == 0 ? (panels() + PANELS - 1) / PANELS : 0;
+                    int ofA = (strips() + STRIPS - 1) / STRIPS;
+                    run(ofB + ofA, task -> {
+                        if (task < ofB) {
+                            packPanels(task);
+                        } else {
+                            packStrips(task - ofB);
+                        }
+                    });
                     tiles();
                 }
             }

@@ -44,6 +44,9 @@ public final class Benchmarks {
     private static final List<String> LARGE_PRODUCTS = List.of("512x512x512", "1024x1024x1024");
     private static final String CONTENDED_STEP = "batch 256 of 512-512-512-10";
 
+    /** Iterations before those that count. On one processor the last SIMD kernel of a small step is compiled after 4 s. */
+    private static final int WARMUP = 15;
+
     private final boolean quick;
     private final int processors = Runtime.getRuntime().availableProcessors();
 
@@ -146,7 +149,7 @@ public final class Benchmarks {
         String names = contenders.stream().map(Contender::name).collect(Collectors.joining(" | "));
         System.out.println("| | " + names + " | scalar / PyTorch float64 | vector / PyTorch float64 |");
         System.out.println("|---|" + "---:|".repeat(contenders.size() + 2));
-        Setting setting = new Setting(Mode.AverageTime, threads, quick ? 2 : 4, quick ? 3 : 4);
+        Setting setting = new Setting(Mode.AverageTime, threads, WARMUP, quick ? 3 : 4);
         for (String row : rows) {
             List<ListStatistics> times = new ArrayList<>();
             contenders.forEach(contender -> times.add(new ListStatistics()));
@@ -185,7 +188,7 @@ public final class Benchmarks {
         System.out.println("| | threads | median | 99th percentile | median, taken | 99th percentile, taken |");
         System.out.println("|---|---:|---:|---:|---:|---:|");
         for (int threads : new int[] {processors, 1}) {
-            Setting setting = new Setting(Mode.SampleTime, threads, quick ? 2 : 4, quick ? 4 : 24);
+            Setting setting = new Setting(Mode.SampleTime, threads, WARMUP, quick ? 4 : 24);
             for (Contender contender : List.of(Contender.VECTOR, Contender.PYTORCH_FLOAT64)) {
                 String free = percentiles(contender, setting);
                 Process taker = takeProcessor();

@@ -23,7 +23,8 @@ import org.openjdk.jmh.util.Statistics;
  * @param flags what the JVM needs beyond {@link #FLAGS}; the text %d becomes the number of threads
  */
 record Contender(String name, String method, String type, List<String> flags) {
-    static final List<String> FLAGS = List.of("-Xms2g", "-Xmx2g");
+    /** The collector that a JVM of two processors takes, on one too; memory that the system has handed out before. */
+    static final List<String> FLAGS = List.of("-XX:+UseG1GC", "-Xms1g", "-Xmx1g", "-XX:+AlwaysPreTouch");
 
     static final Contender SCALAR = backnorm("scalar");
     static final Contender VECTOR = backnorm("vector", "--add-modules=jdk.incubator.vector");

@@ -91,7 +91,8 @@ final class NormalizationTest {
             Parallel.threads = 3;
             Parallel.threshold = 0;
             long helpedBefore = Parallel.HELPED.sum();
-            for (int run = 0; run < 200; run++) {
+            // More often where a busy machine lets nobody help; a helper counts its work at its end.
+            for (int run = 0; run < 200 || (run < 20_000 && Parallel.HELPED.sum() == helpedBefore); run++) {
                 Pass parallel = Pass.of(m, n, h, dy, gamma, gamma, true);
 
                 assertThat(parallel.y).as("y, seed %d", SEED).isEqualTo(pass.y);

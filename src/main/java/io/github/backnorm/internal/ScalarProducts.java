@@ -122,9 +122,8 @@ final class ScalarProducts {
     }
 
     private void packTransposed(double[] from, int start, int ld, int depth) {
-        for (int j = 0;
-                j < width;
-                j++) { // along the memory that is read; the lines written stay in the first-level cache
+        // Along the memory that is read; the lines that are written stay in the first-level cache.
+        for (int j = 0; j < width; j++) {
             int column = start + j * ld;
             for (int p = 0; p < depth; p++) {
                 b[p][j] = from[column + p];

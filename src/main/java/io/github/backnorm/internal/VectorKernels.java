@@ -298,7 +298,10 @@ final class VectorKernels extends Kernels {
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
-    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term.
+    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term. Nor
+    // is
+    // what a loop carries from one row to the next ever the receiver of a call: its class would be asked for, which now
+    // and then makes an object of it. As an argument it stays in a register.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
 
@@ -321,10 +324,10 @@ final class VectorKernels extends Kernels {
         DoubleVector error = DoubleVector.fromArray(SPECIES, sums.lo(), j);
         for (int i = from, k = from * n + j; i < to; i++, k += n) {
             DoubleVector term = DoubleVector.fromArray(SPECIES, a, k);
-            DoubleVector plain = sum.add(term);
-            DoubleVector rounded = plain.sub(sum);
+            DoubleVector plain = term.add(sum);
+            DoubleVector rounded = plain.sub(term);
             DoubleVector low =
-                    sum.sub(plain.sub(rounded)).add(term.sub(rounded)).add(error);
+                    term.sub(plain.sub(rounded)).sub(rounded.sub(sum)).add(error);
             sum = plain.add(low);
             error = low.sub(sum.sub(plain));
         }
@@ -376,16 +379,18 @@ final class VectorKernels extends Kernels {
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-            DoubleVector next = sum.add(d);
-            rounded = next.sub(sum);
-            sumLow = sumLow.add(sum.sub(next.sub(rounded)).add(d.sub(rounded)).add(dLow));
+            DoubleVector next = d.add(sum);
+            rounded = next.sub(d);
+            sumLow = d.sub(next.sub(rounded)).sub(rounded.sub(sum)).add(dLow).add(sumLow);
             sum = next;
             DoubleVector square = d.mul(d);
             DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
-            next = squareSum.add(square);
-            rounded = next.sub(squareSum);
-            squareSumLow = squareSumLow.add(
-                    squareSum.sub(next.sub(rounded)).add(square.sub(rounded)).add(low));
+            next = square.add(squareSum);
+            rounded = next.sub(square);
+            squareSumLow = square.sub(next.sub(rounded))
+                    .sub(rounded.sub(squareSum))
+                    .add(low)
+                    .add(squareSumLow);
             squareSum = next;
         }
         sum.intoArray(sums.hi(), word);
@@ -500,17 +505,19 @@ final class VectorKernels extends Kernels {
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-            DoubleVector next = sum.add(term);
-            rounded = next.sub(sum);
-            sumLow = sumLow.add(sum.sub(next.sub(rounded)).add(term.sub(rounded)));
+            DoubleVector next = term.add(sum);
+            rounded = next.sub(term);
+            sumLow = term.sub(next.sub(rounded)).sub(rounded.sub(sum)).add(sumLow);
             sum = next;
             squareSum = term.fma(term, squareSum);
             DoubleVector product = d.mul(term);
             DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
-            next = productSum.add(product);
-            rounded = next.sub(productSum);
-            productSumLow = productSumLow.add(
-                    productSum.sub(next.sub(rounded)).add(product.sub(rounded)).add(low));
+            next = product.add(productSum);
+            rounded = next.sub(product);
+            productSumLow = product.sub(next.sub(rounded))
+                    .sub(rounded.sub(productSum))
+                    .add(low)
+                    .add(productSumLow);
             productSum = next;
         }
         sum.intoArray(sums.hi(), word);

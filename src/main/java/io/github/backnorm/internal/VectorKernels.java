@@ -298,10 +298,10 @@ final class VectorKernels extends Kernels {
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
-    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term. Nor
-    // is
-    // what a loop carries from one row to the next ever the receiver of a call: its class would be asked for, which now
-    // and then makes an object of it. As an argument it stays in a register.
+    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term.
+    //
+    // What a loop carries from one row to the next is an argument there, never the receiver of a call: as such it was
+    // an object in one JVM of ten.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
 

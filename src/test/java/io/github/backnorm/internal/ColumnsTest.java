@@ -65,7 +65,10 @@ final class ColumnsTest {
     private void assertBitsOfAllShapes(Kernels kernels) {
         for (int m : new int[] {0, 1, 2, 31, 32, 33, 65, 100}) {
             for (int n = 0; n <= 19; n++) {
-                double[] a = random.doubles((long) m * n, -1, 1).toArray();
+                double[] special = {0.0, -0.0, 1, -1, 0x1p-60, -0x1p-60, 1e16, random.nextDouble()};
+                double[] a = random.ints((long) m * n, 0, special.length)
+                        .mapToDouble(i -> special[i])
+                        .toArray();
                 DoubleDoubles words = DoubleDoubles.zeros(n);
                 kernels.sumColumns(m, n, a, words);
                 for (int j = 0; j < n; j++) {

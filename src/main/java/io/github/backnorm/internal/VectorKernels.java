@@ -28,6 +28,9 @@ final class VectorKernels extends Kernels {
     /** What a tile's chains start from, and what ReLU's gradient compares with. */
     static final double[] ZEROS = new double[PANEL];
 
+    /** Rows that batch norm's loops pass along together: memory is read in as many streams, words once for them. */
+    private static final int ROWS = 4;
+
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
     private static final int FEW_ROWS = 6;
 
@@ -292,9 +295,10 @@ final class VectorKernels extends Kernels {
 
     // Batch norm and ReLU. The columns are taken in groups of as many as there are lanes; the last group begins as many
     // before the end, and has some columns in common with the one before, where it computes the same once more. Of
-    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) What works
-    // on entries alone runs along the rows, as memory does. Sums run down a group, their words in registers, and end in
-    // plain stores; the last group adds to a copy of its words, of which those go back that are not the other group's.
+    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) A few rows
+    // are taken along all groups, as memory is read best, and then the next: for them a group's words are in registers.
+    // Sums end in plain stores; the last group adds to a copy of its words, of which those go back that are not the
+    // other group's.
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
@@ -343,8 +347,10 @@ final class VectorKernels extends Kernels {
             return;
         }
         int rest = n % LANES;
-        for (int j = 0; j < n - rest; j += LANES) {
-            sumDeviations(m, h, at + j, ldh, pivot, j, sum, squares, j);
+        for (int i = 0; i < m; i += ROWS) {
+            for (int j = 0; j < n - rest; j += LANES) {
+                sumDeviations(Math.min(ROWS, m - i), h, at + i * ldh + j, ldh, pivot, j, sum, squares, j);
+            }
         }
         if (rest > 0) {
             int j = n - LANES;
@@ -415,31 +421,46 @@ final class VectorKernels extends Kernels {
             SCALAR.normalize(m, n, h, at, ldh, pivot, factors, offsets, least, y);
             return;
         }
-        double[] factor = factors.hi();
-        double[] factorLow = factors.lo();
-        double[] offset = offsets.hi();
-        double[] offsetLow = offsets.lo();
-        for (int i = 0; i < m; i++) {
-            int row = at + i * ldh;
+        for (int i = 0; i < m; i += ROWS) {
+            int rows = Math.min(ROWS, m - i);
             for (int g = 0; g < n; g += LANES) {
                 int j = Math.min(g, n - LANES);
-                DoubleVector x = DoubleVector.fromArray(SPECIES, h, row + j);
-                DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-                DoubleVector d = x.sub(c);
-                DoubleVector rounded = d.sub(x);
-                DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-                DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
-                DoubleVector product = f.mul(d);
-                DoubleVector low = f.fma(
-                        dLow, DoubleVector.fromArray(SPECIES, factorLow, j).fma(d, f.fma(d, product.neg())));
-                DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
-                DoubleVector sum = b.add(product);
-                rounded = sum.sub(b);
-                DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
-                sum.add(error.add(DoubleVector.fromArray(SPECIES, offsetLow, j).add(low)))
-                        .max(DoubleVector.broadcast(SPECIES, least))
-                        .intoArray(y, row + j);
+                normalize(rows, h, at + i * ldh + j, ldh, pivot, factors, offsets, j, least, y);
             }
+        }
+    }
+
+    private static void normalize(
+            int m,
+            double[] h,
+            int at,
+            int ldh,
+            double[] pivot,
+            DoubleDoubles factors,
+            DoubleDoubles offsets,
+            int j,
+            double least,
+            double[] y) {
+        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+        DoubleVector f = DoubleVector.fromArray(SPECIES, factors.hi(), j);
+        DoubleVector fLow = DoubleVector.fromArray(SPECIES, factors.lo(), j);
+        DoubleVector b = DoubleVector.fromArray(SPECIES, offsets.hi(), j);
+        DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsets.lo(), j);
+        DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
+        for (int i = 0, k = at; i < m; i++, k += ldh) {
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+            DoubleVector d = x.sub(c);
+            DoubleVector rounded = d.sub(x);
+            DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
+            DoubleVector product = f.mul(d);
+            DoubleVector low = f.fma(dLow, fLow.fma(d, f.fma(d, product.neg())));
+            DoubleVector sum = b.add(product);
+            rounded = sum.sub(b);
+            DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
+            DoubleVector result = sum.add(error.add(bLow.add(low)));
+            // max, a handful of instructions for its rules, but of two lanes C2 keeps masks as objects
+            result = LANES == 2 ? result.max(lowest) : result.blend(lowest, result.compare(VectorOperators.LE, lowest));
+            result.intoArray(y, k);
         }
     }
 
@@ -462,8 +483,13 @@ final class VectorKernels extends Kernels {
             return;
         }
         int rest = n % LANES;
-        for (int j = 0; j < n - rest; j += LANES) {
-            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, pivot, j, sum, products, squares, j);
+        for (int i = 0; i < m; i += ROWS) {
+            int rows = Math.min(ROWS, m - i);
+            int row = at + i * ldh;
+            int rowOfDy = atDy + i * lddy;
+            for (int j = 0; j < n - rest; j += LANES) {
+                sumGradients(rows, h, row + j, ldh, dy, rowOfDy + j, lddy, pivot, j, sum, products, squares, j);
+            }
         }
         if (rest > 0) {
             int j = n - LANES;
@@ -546,53 +572,55 @@ final class VectorKernels extends Kernels {
             SCALAR.differentiate(m, n, h, at, ldh, dy, atDy, lddy, pivot, slope, offset, factor, dh);
             return;
         }
-        for (int i = 0; i < m; i++) {
-            differentiate(n, h, at + i * ldh, dy, atDy + i * lddy, pivot, slope, offset, factor, dh);
+        for (int i = 0; i < m; i += ROWS) {
+            int rows = Math.min(ROWS, m - i);
+            int row = at + i * ldh;
+            int rowOfDy = atDy + i * lddy;
+            for (int g = 0; g < n; g += LANES) {
+                int j = Math.min(g, n - LANES);
+                differentiate(rows, h, row + j, ldh, dy, rowOfDy + j, lddy, pivot, slope, offset, factor, j, dh);
+            }
         }
     }
 
     private static void differentiate(
-            int n,
+            int m,
             double[] h,
             int at,
+            int ldh,
             double[] dy,
             int atDy,
+            int lddy,
             double[] pivot,
             DoubleDoubles slopes,
             DoubleDoubles offsets,
             DoubleDoubles factors,
+            int j,
             double[] dh) {
-        double[] slope = slopes.hi();
-        double[] slopeLow = slopes.lo();
-        double[] offset = offsets.hi();
-        double[] offsetLow = offsets.lo();
-        double[] factor = factors.hi();
-        double[] factorLow = factors.lo();
-        for (int g = 0; g < n; g += LANES) {
-            int j = Math.min(g, n - LANES);
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
-            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+        DoubleVector s = DoubleVector.fromArray(SPECIES, slopes.hi(), j);
+        DoubleVector sLow = DoubleVector.fromArray(SPECIES, slopes.lo(), j);
+        DoubleVector b = DoubleVector.fromArray(SPECIES, offsets.hi(), j);
+        DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsets.lo(), j);
+        DoubleVector f = DoubleVector.fromArray(SPECIES, factors.hi(), j);
+        DoubleVector fLow = DoubleVector.fromArray(SPECIES, factors.lo(), j);
+        for (int i = 0, k = at, l = atDy; i < m; i++, k += ldh, l += lddy) {
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-            DoubleVector s = DoubleVector.fromArray(SPECIES, slope, j);
             DoubleVector product = s.mul(d);
-            DoubleVector productLow =
-                    s.fma(dLow, DoubleVector.fromArray(SPECIES, slopeLow, j).fma(d, s.fma(d, product.neg())));
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, atDy + j);
-            DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
+            DoubleVector productLow = s.fma(dLow, sLow.fma(d, s.fma(d, product.neg())));
+            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, l);
             DoubleVector centered = term.sub(b);
             rounded = centered.sub(term);
             DoubleVector centeredLow = term.sub(centered.sub(rounded)).sub(b.add(rounded));
             DoubleVector rest = centered.sub(product);
             rounded = rest.sub(centered);
             DoubleVector restLow = centered.sub(rest.sub(rounded)).sub(product.add(rounded));
-            DoubleVector low =
-                    centeredLow.add(restLow).sub(productLow.add(DoubleVector.fromArray(SPECIES, offsetLow, j)));
-            DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
+            DoubleVector low = centeredLow.add(restLow).sub(productLow.add(bLow));
             DoubleVector result = f.mul(rest);
-            result.add(f.fma(low, DoubleVector.fromArray(SPECIES, factorLow, j).fma(rest, f.fma(rest, result.neg()))))
-                    .intoArray(dh, at + j);
+            result.add(f.fma(low, fLow.fma(rest, f.fma(rest, result.neg())))).intoArray(dh, k);
         }
     }
 

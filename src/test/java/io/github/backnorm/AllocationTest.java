@@ -100,6 +100,7 @@ final class AllocationTest {
                 + bytes(Steps.BATCH, Steps.FEATURES); // its dy behind the ReLU
         return results
                 + work
+                + ofCopies(41) // for two blocks of rows 18 each, and 5 to normalize
                 + ofObjects(4)
                 + ofProduct(Steps.INPUTS, Steps.FEATURES)
                 + ofProduct(Steps.FEATURES, Steps.OUTPUTS)
@@ -112,6 +113,7 @@ final class AllocationTest {
     private static long mostOfInference() {
         return bytes(2 * Steps.BATCH, Steps.FEATURES)
                 + bytes(Steps.BATCH, Steps.OUTPUTS)
+                + ofCopies(15) // 5 for each of three blocks of rows
                 + ofObjects(3)
                 + ofProduct(Steps.INPUTS, Steps.FEATURES)
                 + ofProduct(Steps.FEATURES, Steps.OUTPUTS);
@@ -124,6 +126,11 @@ final class AllocationTest {
     /** Matrices, records, headers of arrays, a product's edge tile. */
     private static long ofObjects(int layers) {
         return 4096L * layers;
+    }
+
+    /** The scalar kernels of batch norm copy words of the columns into arrays of whole cache lines. */
+    private static long ofCopies(int rows) {
+        return SCALAR ? bytes(rows, (Steps.FEATURES + 1) / 8 * 8 + 8) : 0;
     }
 
     /** What a scalar product of inner size k and n columns works in: four rows, and up to 64 of B, of whole cache lines. */

@@ -46,21 +46,25 @@ final class ScalarKernels extends Kernels {
 
     // Batch norm. C2 vectorizes a loop of few statements over whole arrays, none of them read or written at an index
     // that is not the loop's own. So a row goes through small loops over arrays of one row, in the first-level cache,
-    // into which the row is copied and out of which the result is.
+    // into which the row is copied and out of which the result is. The words of the columns are copied too, so that all
+    // arrays are aligned alike (ScalarProducts.rows): nearly twice as fast.
 
     @Override
     void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
-        double[] x = new double[n];
-        DoubleDoubles d = DoubleDoubles.zeros(n);
+        double[][] work = ScalarProducts.rows(3, n);
+        double[] x = work[0];
+        double[] d = work[1];
+        double[] dLow = work[2];
+        double[][] words = aligned(n, pivot, sum.hi(), sum.lo(), squares.hi(), squares.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            deviations(n, x, pivot, d.hi(), d.lo());
-            add(n, d.hi(), d.lo(), sum.hi(), sum.lo());
-            addSquares(n, d.hi(), d.lo(), squares.hi(), squares.lo());
+            deviations(n, x, words[0], d, dLow);
+            add(n, d, dLow, words[1], words[2]);
+            addSquares(n, d, dLow, words[3], words[4]);
         }
-        sum.carry();
-        squares.carry();
+        carry(n, words[1], words[2], sum);
+        carry(n, words[3], words[4], squares);
     }
 
     @Override
@@ -75,14 +79,15 @@ final class ScalarKernels extends Kernels {
             DoubleDoubles offset,
             double least,
             double[] y) {
-        double[] x = new double[n];
-        DoubleDoubles d = DoubleDoubles.zeros(n);
-        DoubleDoubles product = DoubleDoubles.zeros(n);
+        double[][] work = ScalarProducts.rows(3, n);
+        double[] x = work[0];
+        double[] product = work[1];
+        double[] productLow = work[2];
+        double[][] words = aligned(n, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            deviations(n, x, pivot, d.hi(), d.lo());
-            multiply(n, d.hi(), d.lo(), factor.hi(), factor.lo(), product.hi(), product.lo());
-            addOffset(n, product.hi(), product.lo(), offset.hi(), offset.lo(), least, x);
+            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
+            addOffset(n, product, productLow, words[3], words[4], least, x);
             System.arraycopy(x, 0, y, at + i * ldh, n);
         }
     }
@@ -101,18 +106,19 @@ final class ScalarKernels extends Kernels {
             DoubleDoubles sum,
             DoubleDoubles products,
             double[] squares) {
-        double[] x = new double[n];
-        double[] term = new double[n];
-        DoubleDoubles d = DoubleDoubles.zeros(n);
+        double[][] work = ScalarProducts.rows(2, n);
+        double[] x = work[0];
+        double[] term = work[1];
+        double[][] words = aligned(n, pivot, sum.hi(), sum.lo(), products.hi(), products.lo(), squares);
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             System.arraycopy(dy, atDy + i * lddy, term, 0, n);
-            deviations(n, x, pivot, d.hi(), d.lo());
-            addWithSquares(n, term, sum.hi(), sum.lo(), squares);
-            addProducts(n, d.hi(), d.lo(), term, products.hi(), products.lo());
+            addWithSquares(n, term, words[1], words[2], words[5]);
+            addProducts(n, x, words[0], term, words[3], words[4]);
         }
-        sum.carry();
-        products.carry();
+        carry(n, words[1], words[2], sum);
+        carry(n, words[3], words[4], products);
+        System.arraycopy(words[5], 0, squares, 0, n);
     }
 
     @Override
@@ -130,20 +136,40 @@ final class ScalarKernels extends Kernels {
             DoubleDoubles offset,
             DoubleDoubles factor,
             double[] dh) {
-        double[] x = new double[n];
-        double[] term = new double[n];
-        DoubleDoubles d = DoubleDoubles.zeros(n);
-        DoubleDoubles product = DoubleDoubles.zeros(n);
+        double[][] work = ScalarProducts.rows(6, n);
+        double[] x = work[0];
+        double[] term = work[1];
+        double[] product = work[2];
+        double[] productLow = work[3];
+        double[] d = work[4];
+        double[] dLow = work[5];
+        double[][] words =
+                aligned(n, pivot, slope.hi(), slope.lo(), offset.hi(), offset.lo(), factor.hi(), factor.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             System.arraycopy(dy, atDy + i * lddy, term, 0, n);
-            deviations(n, x, pivot, d.hi(), d.lo());
-            multiply(n, d.hi(), d.lo(), slope.hi(), slope.lo(), product.hi(), product.lo());
-            deviations(n, term, offset.hi(), d.hi(), d.lo());
-            subtract(n, d.hi(), d.lo(), offset.lo(), product.hi(), product.lo());
-            multiply(n, product.hi(), product.lo(), factor.hi(), factor.lo(), x);
+            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
+            deviations(n, term, words[3], d, dLow);
+            subtract(n, d, dLow, words[4], product, productLow);
+            multiply(n, product, productLow, words[5], words[6], x);
             System.arraycopy(x, 0, dh, at + i * ldh, n);
         }
+    }
+
+    /** Copies of the first n entries of some arrays. */
+    private static double[][] aligned(int n, double[]... arrays) {
+        double[][] copies = ScalarProducts.rows(arrays.length, n);
+        for (int i = 0; i < arrays.length; i++) {
+            System.arraycopy(arrays[i], 0, copies[i], 0, n);
+        }
+        return copies;
+    }
+
+    /** Sums and the sums of their errors as double-doubles again. */
+    private static void carry(int n, double[] sum, double[] error, DoubleDoubles to) {
+        System.arraycopy(sum, 0, to.hi(), 0, n);
+        System.arraycopy(error, 0, to.lo(), 0, n);
+        to.carry();
     }
 
     /** {@code d + dLow = x − c}. */
@@ -184,23 +210,28 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    private static void addProducts(int n, double[] d, double[] dLow, double[] term, double[] sum, double[] error) {
+    /** Adds {@code term·(x − c)} to sums. */
+    private static void addProducts(int n, double[] x, double[] c, double[] term, double[] sum, double[] error) {
         for (int j = 0; j < n; j++) {
-            double product = d[j] * term[j];
-            double low = Math.fma(term[j], dLow[j], DoubleDouble.productError(d[j], term[j], product));
+            double d = x[j] - c[j];
+            double dLow = DoubleDouble.sumError(x[j], -c[j], d);
+            double product = d * term[j];
+            double low = Math.fma(term[j], dLow, DoubleDouble.productError(d, term[j], product));
             double next = sum[j] + product;
             error[j] += DoubleDouble.sumError(sum[j], product, next) + low;
             sum[j] = next;
         }
     }
 
-    /** {@code p + pLow = f·d}. */
-    private static void multiply(
-            int n, double[] d, double[] dLow, double[] f, double[] fLow, double[] p, double[] pLow) {
+    /** {@code p + pLow = f·(x − c)}. */
+    private static void multiplyDeviations(
+            int n, double[] x, double[] c, double[] f, double[] fLow, double[] p, double[] pLow) {
         for (int j = 0; j < n; j++) {
-            double product = f[j] * d[j];
+            double d = x[j] - c[j];
+            double dLow = DoubleDouble.sumError(x[j], -c[j], d);
+            double product = f[j] * d;
             p[j] = product;
-            pLow[j] = Math.fma(f[j], dLow[j], Math.fma(fLow[j], d[j], DoubleDouble.productError(f[j], d[j], product)));
+            pLow[j] = Math.fma(f[j], dLow, Math.fma(fLow[j], d, DoubleDouble.productError(f[j], d, product)));
         }
     }
 

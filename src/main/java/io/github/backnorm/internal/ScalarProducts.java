@@ -111,7 +111,7 @@ final class ScalarProducts {
     }
 
     /** Arrays of at least n zeros, each a multiple of 64 bytes, with its header of 16. */
-    private static double[][] rows(int count, int n) {
+    static double[][] rows(int count, int n) {
         return new double[count][(n + 1) / 8 * 8 + 6];
     }
 

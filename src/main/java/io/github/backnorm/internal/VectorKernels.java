@@ -457,10 +457,7 @@ final class VectorKernels extends Kernels {
             DoubleVector sum = b.add(product);
             rounded = sum.sub(b);
             DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
-            DoubleVector result = sum.add(error.add(bLow.add(low)));
-            // max, a handful of instructions for its rules, but of two lanes C2 keeps masks as objects
-            result = LANES == 2 ? result.max(lowest) : result.blend(lowest, result.compare(VectorOperators.LE, lowest));
-            result.intoArray(y, k);
+            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, k);
         }
     }
 

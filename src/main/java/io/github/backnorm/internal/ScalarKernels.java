@@ -56,7 +56,7 @@ final class ScalarKernels extends Kernels {
         double[] x = work[0];
         double[] d = work[1];
         double[] dLow = work[2];
-        double[][] words = aligned(n, pivot, sum.hi(), sum.lo(), squares.hi(), squares.lo());
+        double[][] words = aligned(m, n, pivot, sum.hi(), sum.lo(), squares.hi(), squares.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             deviations(n, x, words[0], d, dLow);
@@ -83,7 +83,7 @@ final class ScalarKernels extends Kernels {
         double[] x = work[0];
         double[] product = work[1];
         double[] productLow = work[2];
-        double[][] words = aligned(n, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo());
+        double[][] words = aligned(m, n, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
@@ -109,7 +109,7 @@ final class ScalarKernels extends Kernels {
         double[][] work = ScalarProducts.rows(2, n);
         double[] x = work[0];
         double[] term = work[1];
-        double[][] words = aligned(n, pivot, sum.hi(), sum.lo(), products.hi(), products.lo(), squares);
+        double[][] words = aligned(m, n, pivot, sum.hi(), sum.lo(), products.hi(), products.lo(), squares);
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             System.arraycopy(dy, atDy + i * lddy, term, 0, n);
@@ -144,7 +144,7 @@ final class ScalarKernels extends Kernels {
         double[] d = work[4];
         double[] dLow = work[5];
         double[][] words =
-                aligned(n, pivot, slope.hi(), slope.lo(), offset.hi(), offset.lo(), factor.hi(), factor.lo());
+                aligned(m, n, pivot, slope.hi(), slope.lo(), offset.hi(), offset.lo(), factor.hi(), factor.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             System.arraycopy(dy, atDy + i * lddy, term, 0, n);
@@ -156,8 +156,11 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** Copies of the first n entries of some arrays. */
-    private static double[][] aligned(int n, double[]... arrays) {
+    /** Copies of the first n entries of some arrays; for one row, which they do not pay for, the arrays themselves. */
+    private static double[][] aligned(int m, int n, double[]... arrays) {
+        if (m == 1) {
+            return arrays;
+        }
         double[][] copies = ScalarProducts.rows(arrays.length, n);
         for (int i = 0; i < arrays.length; i++) {
             System.arraycopy(arrays[i], 0, copies[i], 0, n);

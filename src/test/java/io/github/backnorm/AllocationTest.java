@@ -96,11 +96,10 @@ final class AllocationTest {
                 + bytes(Steps.FEATURES, Steps.OUTPUTS)
                 + bytes(1, Steps.OUTPUTS)
                 + bytes(4, Steps.FEATURES); // dγ, dβ, running statistics
-        long work = bytes(48, Steps.FEATURES) // batch norm's statistics and sums: some 50 numbers a column
-                + bytes(Steps.BATCH, Steps.FEATURES); // its dy behind the ReLU
+        long work = bytes(48, Steps.FEATURES); // batch norm's statistics and sums: some 50 numbers a column
         return results
                 + work
-                + ofCopies(41) // for two blocks of rows 18 each, and 5 to normalize
+                + ofCopies(34) // for two blocks of rows 11 each, 5 to normalize, 7 to differentiate
                 + ofObjects(4)
                 + ofProduct(Steps.INPUTS, Steps.FEATURES)
                 + ofProduct(Steps.FEATURES, Steps.OUTPUTS)

@@ -48,7 +48,7 @@ public final class Elementwise {
 
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */
     public static void reluBackward(double[] y, double[] da, double[] dy) {
-        Kernels.chosen().reluBackward(1, dy.length, y, 0, dy.length, da, dy, 0, dy.length);
+        Kernels.chosen().reluBackward(1, dy.length, y, 0, dy.length, da, dy);
     }
 
     /** The index of the first entry that is NaN or infinite, −1 if there is none. */

@@ -84,7 +84,9 @@ abstract class Kernels {
             double least,
             double[] y);
 
-    /** Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares. */
+    /**
+     * Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares; dy is laid out as h.
+     */
     abstract void sumGradients(
             int m,
             int n,
@@ -92,14 +94,12 @@ abstract class Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles sum,
             DoubleDoubles products,
             double[] squares);
 
-    /** {@code dh = factor·(dy − slope·d − offset)}, dh being laid out as h. */
+    /** {@code dh = factor·(dy − slope·d − offset)}, dh and dy being laid out as h. */
     abstract void differentiate(
             int m,
             int n,
@@ -107,8 +107,6 @@ abstract class Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles slope,
             DoubleDoubles offset,
@@ -117,6 +115,6 @@ abstract class Kernels {
 
     // ReLU
 
-    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; da is laid out as y. */
-    abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy);
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; da and dy being laid out as y. */
+    abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy);
 }

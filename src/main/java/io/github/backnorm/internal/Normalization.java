@@ -106,7 +106,11 @@ public final class Normalization {
      * @param dh m×n, or null if it is not wanted
      */
     public void backward(double[] a, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, dy, dgamma, dbeta, dh));
+        double[] masked = a == null ? dy : Scratch.take(dy.length);
+        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, dy, masked, dgamma, dbeta, dh));
+        if (a != null) {
+            Scratch.giveBack(masked);
+        }
     }
 
     /**
@@ -193,15 +197,16 @@ public final class Normalization {
             }
         }
 
-        void backward(double[] a, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
+        /** As of all panels; masked is dy itself, or an array for what of it comes through the ReLU. */
+        void backward(double[] a, double[] dy, double[] masked, double[] dgamma, double[] dbeta, double[] dh) {
             DoubleDoubles sum = DoubleDoubles.zeros(width);
             DoubleDoubles products = DoubleDoubles.zeros(width);
             double[] squares = new double[width];
-            double[] masked = a == null ? dy : new double[Math.min(m, BLOCK) * width];
-            int ldm = a == null ? n : width;
             for (int i = 0; i < m; i += BLOCK) {
-                int atm = mask(i, a, dy, masked);
-                kernels.sumGradients(rows(i), width, h, at(i), n, masked, atm, ldm, pivot, sum, products, squares);
+                if (a != null) {
+                    kernels.reluBackward(rows(i), width, a, at(i), n, dy, masked);
+                }
+                kernels.sumGradients(rows(i), width, h, at(i), n, masked, pivot, sum, products, squares);
             }
             DoubleDoubles work = DoubleDoubles.zeros(width);
             DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u
@@ -211,20 +216,13 @@ public final class Normalization {
             if (dh != null) {
                 DoubleDoubles slope = dyXHat.times(v, dyXHat).dividedBy(m, dyXHat); // λ
                 DoubleDoubles offset = sum.dividedBy(m, sum).minus(slope.times(r, work), sum);
-                for (int i = 0; i < m; i += BLOCK) {
-                    int atm = mask(i, a, dy, masked);
-                    kernels.differentiate( // (18)
-                            rows(i), width, h, at(i), n, masked, atm, ldm, pivot, slope, offset, factor, dh);
-                }
+                kernels.differentiate(m, width, h, from, n, masked, pivot, slope, offset, factor, dh); // (18)
             }
             for (int j = 0; j < width; j++) {
                 if (scaled[j] == null && isModerate(squares[j], MOST)) {
                     continue;
                 }
-                double[] column = column(dy, j);
-                if (a != null) {
-                    kernels.reluBackward(m, 1, column(a, j), 0, 1, column.clone(), column, 0, 1);
-                }
+                double[] column = column(masked, j);
                 if (scaled[j] != null || !isConstant(column, 0)) {
                     ScaledColumn general = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
                     ScaledColumn.Gradients gradients = general.backward(column, gamma[from + j]);
@@ -235,15 +233,6 @@ public final class Normalization {
                     }
                 }
             }
-        }
-
-        /** The block of dy behind the ReLU from row i on, masked into an array if there was a ReLU; where it begins. */
-        private int mask(int i, double[] a, double[] dy, double[] masked) {
-            if (a == null) {
-                return at(i);
-            }
-            kernels.reluBackward(rows(i), width, a, at(i), n, dy, masked, 0, width);
-            return 0;
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {

@@ -100,8 +100,6 @@ final class ScalarKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles sum,
             DoubleDoubles products,
@@ -112,7 +110,7 @@ final class ScalarKernels extends Kernels {
         double[][] words = aligned(m, n, pivot, sum.hi(), sum.lo(), products.hi(), products.lo(), squares);
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            System.arraycopy(dy, atDy + i * lddy, term, 0, n);
+            System.arraycopy(dy, at + i * ldh, term, 0, n);
             addWithSquares(n, term, words[1], words[2], words[5]);
             addProducts(n, x, words[0], term, words[3], words[4]);
         }
@@ -129,8 +127,6 @@ final class ScalarKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles slope,
             DoubleDoubles offset,
@@ -147,7 +143,7 @@ final class ScalarKernels extends Kernels {
                 aligned(m, n, pivot, slope.hi(), slope.lo(), offset.hi(), offset.lo(), factor.hi(), factor.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            System.arraycopy(dy, atDy + i * lddy, term, 0, n);
+            System.arraycopy(dy, at + i * ldh, term, 0, n);
             multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
             deviations(n, term, words[3], d, dLow);
             subtract(n, d, dLow, words[4], product, productLow);
@@ -269,12 +265,11 @@ final class ScalarKernels extends Kernels {
     // ReLU
 
     @Override
-    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy) {
+    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy) {
         for (int i = 0; i < m; i++) {
             int row = at + i * ld;
-            int to = atDy + i * lddy;
             for (int j = 0; j < n; j++) {
-                dy[to + j] = masked(y[row + j], da[row + j]);
+                dy[row + j] = masked(y[row + j], da[row + j]);
             }
         }
     }

@@ -469,23 +469,20 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles sum,
             DoubleDoubles products,
             double[] squares) {
         if (n < LANES) {
-            SCALAR.sumGradients(m, n, h, at, ldh, dy, atDy, lddy, pivot, sum, products, squares);
+            SCALAR.sumGradients(m, n, h, at, ldh, dy, pivot, sum, products, squares);
             return;
         }
         int rest = n % LANES;
         for (int i = 0; i < m; i += ROWS) {
             int rows = Math.min(ROWS, m - i);
             int row = at + i * ldh;
-            int rowOfDy = atDy + i * lddy;
             for (int j = 0; j < n - rest; j += LANES) {
-                sumGradients(rows, h, row + j, ldh, dy, rowOfDy + j, lddy, pivot, j, sum, products, squares, j);
+                sumGradients(rows, h, row + j, ldh, dy, pivot, j, sum, products, squares, j);
             }
         }
         if (rest > 0) {
@@ -493,7 +490,7 @@ final class VectorKernels extends Kernels {
             DoubleDoubles lastSum = sum.copyOfRange(j, n);
             DoubleDoubles lastProducts = products.copyOfRange(j, n);
             double[] lastSquares = Arrays.copyOfRange(squares, j, n);
-            sumGradients(m, h, at + j, ldh, dy, atDy + j, lddy, pivot, j, lastSum, lastProducts, lastSquares, 0);
+            sumGradients(m, h, at + j, ldh, dy, pivot, j, lastSum, lastProducts, lastSquares, 0);
             lastSum.copyLast(rest, sum);
             lastProducts.copyLast(rest, products);
             System.arraycopy(lastSquares, LANES - rest, squares, n - rest, rest);
@@ -508,8 +505,6 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             int j,
             DoubleDoubles sums,
@@ -522,9 +517,9 @@ final class VectorKernels extends Kernels {
         DoubleVector productSum = DoubleVector.fromArray(SPECIES, products.hi(), word);
         DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), word);
         DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, word);
-        for (int i = 0, k = at, l = atDy; i < m; i++, k += ldh, l += lddy) {
+        for (int i = 0, k = at; i < m; i++, k += ldh) {
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, l);
+            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
@@ -558,24 +553,21 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles slope,
             DoubleDoubles offset,
             DoubleDoubles factor,
             double[] dh) {
         if (n < LANES) {
-            SCALAR.differentiate(m, n, h, at, ldh, dy, atDy, lddy, pivot, slope, offset, factor, dh);
+            SCALAR.differentiate(m, n, h, at, ldh, dy, pivot, slope, offset, factor, dh);
             return;
         }
         for (int i = 0; i < m; i += ROWS) {
             int rows = Math.min(ROWS, m - i);
             int row = at + i * ldh;
-            int rowOfDy = atDy + i * lddy;
             for (int g = 0; g < n; g += LANES) {
                 int j = Math.min(g, n - LANES);
-                differentiate(rows, h, row + j, ldh, dy, rowOfDy + j, lddy, pivot, slope, offset, factor, j, dh);
+                differentiate(rows, h, row + j, ldh, dy, pivot, slope, offset, factor, j, dh);
             }
         }
     }
@@ -586,8 +578,6 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] dy,
-            int atDy,
-            int lddy,
             double[] pivot,
             DoubleDoubles slopes,
             DoubleDoubles offsets,
@@ -601,14 +591,14 @@ final class VectorKernels extends Kernels {
         DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsets.lo(), j);
         DoubleVector f = DoubleVector.fromArray(SPECIES, factors.hi(), j);
         DoubleVector fLow = DoubleVector.fromArray(SPECIES, factors.lo(), j);
-        for (int i = 0, k = at, l = atDy; i < m; i++, k += ldh, l += lddy) {
+        for (int i = 0, k = at; i < m; i++, k += ldh) {
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
             DoubleVector product = s.mul(d);
             DoubleVector productLow = s.fma(dLow, sLow.fma(d, s.fma(d, product.neg())));
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, l);
+            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
             DoubleVector centered = term.sub(b);
             rounded = centered.sub(term);
             DoubleVector centeredLow = term.sub(centered.sub(rounded)).sub(b.add(rounded));
@@ -622,24 +612,24 @@ final class VectorKernels extends Kernels {
     }
 
     @Override
-    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy, int atDy, int lddy) {
+    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy) {
         if (n < LANES || LANES == 2) { // of two lanes, C2 keeps masks as objects
-            SCALAR.reluBackward(m, n, y, at, ld, da, dy, atDy, lddy);
+            SCALAR.reluBackward(m, n, y, at, ld, da, dy);
             return;
         }
         for (int i = 0; i < m; i++) {
-            reluBackward(n, y, at + i * ld, da, dy, atDy + i * lddy);
+            reluBackward(n, y, at + i * ld, da, dy);
         }
     }
 
-    private static void reluBackward(int n, double[] y, int at, double[] da, double[] dy, int atDy) {
+    private static void reluBackward(int n, double[] y, int at, double[] da, double[] dy) {
         for (int g = 0; g < n; g += LANES) {
             int j = Math.min(g, n - LANES);
             DoubleVector x = DoubleVector.fromArray(SPECIES, y, at + j);
             DoubleVector zero = DoubleVector.fromArray(SPECIES, ZEROS, 0);
             zero.blend(DoubleVector.fromArray(SPECIES, da, at + j), x.compare(VectorOperators.GT, zero))
                     .blend(x, x.compare(VectorOperators.NE, x))
-                    .intoArray(dy, atDy + j);
+                    .intoArray(dy, at + j);
         }
     }
 }

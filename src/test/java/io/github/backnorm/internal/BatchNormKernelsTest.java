@@ -59,8 +59,6 @@ final class BatchNormKernelsTest {
         final int n;
         final int at;
         final int ld;
-        final int atDy;
-        final int lddy;
         final double[] h;
         final double[] dy;
         final double[] pivot;
@@ -78,10 +76,8 @@ final class BatchNormKernelsTest {
             this.n = n;
             this.at = offset;
             this.ld = n + offset;
-            this.atDy = 2 * offset;
-            this.lddy = n + 2 * offset;
             this.h = random.doubles(at + m * ld + 1, 1e3, 1e3 + 1).toArray();
-            this.dy = random.doubles(atDy + m * lddy + 1, -1, 1).toArray();
+            this.dy = random.doubles(h.length, -1, 1).toArray();
             this.pivot = random.doubles(n, -1e3, 1e3).toArray();
             for (int i = 0; i < words.length; i++) {
                 double[] hi = random.doubles(n, -1, 1).toArray();
@@ -96,16 +92,16 @@ final class BatchNormKernelsTest {
             this.a = random.ints(h.length, 0, special.length)
                     .mapToDouble(i -> special[i])
                     .toArray();
-            this.masked = new double[dy.length];
+            this.masked = new double[h.length];
         }
 
         void run(Kernels kernels) {
             kernels.sumDeviations(m, n, h, at, ld, pivot, words[0], words[1]);
             kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], Double.NEGATIVE_INFINITY, y);
             kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], 0, relu);
-            kernels.sumGradients(m, n, h, at, ld, dy, atDy, lddy, pivot, words[4], words[5], squares);
-            kernels.differentiate(m, n, h, at, ld, dy, atDy, lddy, pivot, words[5], words[6], words[7], dh);
-            kernels.reluBackward(m, n, a, at, ld, h, masked, atDy, lddy);
+            kernels.sumGradients(m, n, h, at, ld, dy, pivot, words[4], words[5], squares);
+            kernels.differentiate(m, n, h, at, ld, dy, pivot, words[5], words[6], words[7], dh);
+            kernels.reluBackward(m, n, a, at, ld, h, masked);
         }
 
         void define() {
@@ -129,7 +125,7 @@ final class BatchNormKernelsTest {
             });
             columns(j -> {
                 for (int i = 0; i < m; i++) {
-                    double term = dy[atDy + i * lddy + j];
+                    double term = dy[at + i * ld + j];
                     DoubleDouble d = DoubleDouble.sum(h[at + i * ld + j], -pivot[j]);
                     add(words[4], j, DoubleDouble.of(term));
                     add(words[5], j, product(DoubleDouble.of(term), d));
@@ -141,7 +137,7 @@ final class BatchNormKernelsTest {
             entries((i, j) -> {
                 DoubleDouble product = product(words[5].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
                 DoubleDouble offset = words[6].get(j);
-                DoubleDouble centered = DoubleDouble.sum(dy[atDy + i * lddy + j], -offset.hi());
+                DoubleDouble centered = DoubleDouble.sum(dy[at + i * ld + j], -offset.hi());
                 DoubleDouble rest = DoubleDouble.sum(centered.hi(), -product.hi());
                 double low = centered.lo() + rest.lo() - (product.lo() + offset.lo());
                 dh[at + i * ld + j] = words(product(words[7].get(j), new DoubleDouble(rest.hi(), low)));
@@ -149,7 +145,7 @@ final class BatchNormKernelsTest {
             entries((i, j) -> {
                 double entry = a[at + i * ld + j];
                 double da = h[at + i * ld + j];
-                masked[atDy + i * lddy + j] = entry > 0 ? da : entry <= 0 ? 0.0 : Double.NaN;
+                masked[at + i * ld + j] = entry > 0 ? da : entry <= 0 ? 0.0 : Double.NaN;
             });
         }
 

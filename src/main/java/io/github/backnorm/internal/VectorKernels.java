@@ -28,6 +28,13 @@ final class VectorKernels extends Kernels {
     /** What a tile's chains start from, and what ReLU's gradient compares with. */
     static final double[] ZEROS = new double[PANEL];
 
+    /** What changes nothing where it is added. */
+    static final double[] NEGATIVE_ZEROS = new double[PANEL];
+
+    static {
+        Arrays.fill(NEGATIVE_ZEROS, -0.0);
+    }
+
     /** Rows that batch norm's loops pass along together: memory is read in as many streams, words once for them. */
     private static final int ROWS = 4;
 
@@ -110,17 +117,53 @@ final class VectorKernels extends Kernels {
         }
     }
 
+    /**
+     * {@code C = S + A·B} of a strip and a panel, and a row added to each row of C after that.
+     *
+     * @param rows how many of the strip are wanted; others may be written too
+     * @param vectors the same of the panel, in columns: 1, 2, or all of them
+     */
     static void tile(
-            int vectors, int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
-        switch (vectors) {
-            case 1 -> tile6x1(k, ab, ao, bo, s, so, lds, c, co, ldc);
-            case 2 -> tile6x2(k, ab, ao, bo, s, so, lds, c, co, ldc);
-            default -> tile6x4(k, ab, ao, bo, s, so, lds, c, co, ldc);
+            int rows,
+            int vectors,
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
+        if (vectors == 1) {
+            tile6x1(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+        } else if (vectors == 2) {
+            tile6x2(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+        } else if (rows > 4) {
+            tile6x4(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+        } else {
+            for (int i = 0; i < rows; i += 2) {
+                tile2x4(k, ab, ao + i, bo, s, so + i * lds, lds, row, ro, c, co + i * ldc, ldc);
+            }
         }
     }
 
     private static void tile6x4(
-            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c02 = DoubleVector.fromArray(SPECIES, s, so + 2 * LANES);
@@ -146,10 +189,10 @@ final class VectorKernels extends Kernels {
         DoubleVector c52 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 2 * LANES);
         DoubleVector c53 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 3 * LANES);
         for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES));
-            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + LANES);
-            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + 2 * LANES);
-            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * (4 * LANES) + 3 * LANES);
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
+            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
+            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
             DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
@@ -181,34 +224,100 @@ final class VectorKernels extends Kernels {
             c52 = a5.fma(b2, c52);
             c53 = a5.fma(b3, c53);
         }
-        c00.intoArray(c, co);
-        c01.intoArray(c, co + LANES);
-        c02.intoArray(c, co + 2 * LANES);
-        c03.intoArray(c, co + 3 * LANES);
-        c10.intoArray(c, co + ldc);
-        c11.intoArray(c, co + ldc + LANES);
-        c12.intoArray(c, co + ldc + 2 * LANES);
-        c13.intoArray(c, co + ldc + 3 * LANES);
-        c20.intoArray(c, co + 2 * ldc);
-        c21.intoArray(c, co + 2 * ldc + LANES);
-        c22.intoArray(c, co + 2 * ldc + 2 * LANES);
-        c23.intoArray(c, co + 2 * ldc + 3 * LANES);
-        c30.intoArray(c, co + 3 * ldc);
-        c31.intoArray(c, co + 3 * ldc + LANES);
-        c32.intoArray(c, co + 3 * ldc + 2 * LANES);
-        c33.intoArray(c, co + 3 * ldc + 3 * LANES);
-        c40.intoArray(c, co + 4 * ldc);
-        c41.intoArray(c, co + 4 * ldc + LANES);
-        c42.intoArray(c, co + 4 * ldc + 2 * LANES);
-        c43.intoArray(c, co + 4 * ldc + 3 * LANES);
-        c50.intoArray(c, co + 5 * ldc);
-        c51.intoArray(c, co + 5 * ldc + LANES);
-        c52.intoArray(c, co + 5 * ldc + 2 * LANES);
-        c53.intoArray(c, co + 5 * ldc + 3 * LANES);
+        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
+        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
+        DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
+        DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
+        c00.add(r0).intoArray(c, co);
+        c01.add(r1).intoArray(c, co + LANES);
+        c02.add(r2).intoArray(c, co + 2 * LANES);
+        c03.add(r3).intoArray(c, co + 3 * LANES);
+        c10.add(r0).intoArray(c, co + ldc);
+        c11.add(r1).intoArray(c, co + ldc + LANES);
+        c12.add(r2).intoArray(c, co + ldc + 2 * LANES);
+        c13.add(r3).intoArray(c, co + ldc + 3 * LANES);
+        c20.add(r0).intoArray(c, co + 2 * ldc);
+        c21.add(r1).intoArray(c, co + 2 * ldc + LANES);
+        c22.add(r2).intoArray(c, co + 2 * ldc + 2 * LANES);
+        c23.add(r3).intoArray(c, co + 2 * ldc + 3 * LANES);
+        c30.add(r0).intoArray(c, co + 3 * ldc);
+        c31.add(r1).intoArray(c, co + 3 * ldc + LANES);
+        c32.add(r2).intoArray(c, co + 3 * ldc + 2 * LANES);
+        c33.add(r3).intoArray(c, co + 3 * ldc + 3 * LANES);
+        c40.add(r0).intoArray(c, co + 4 * ldc);
+        c41.add(r1).intoArray(c, co + 4 * ldc + LANES);
+        c42.add(r2).intoArray(c, co + 4 * ldc + 2 * LANES);
+        c43.add(r3).intoArray(c, co + 4 * ldc + 3 * LANES);
+        c50.add(r0).intoArray(c, co + 5 * ldc);
+        c51.add(r1).intoArray(c, co + 5 * ldc + LANES);
+        c52.add(r2).intoArray(c, co + 5 * ldc + 2 * LANES);
+        c53.add(r3).intoArray(c, co + 5 * ldc + 3 * LANES);
+    }
+
+    private static void tile2x4(
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
+        DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
+        DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
+        DoubleVector c02 = DoubleVector.fromArray(SPECIES, s, so + 2 * LANES);
+        DoubleVector c03 = DoubleVector.fromArray(SPECIES, s, so + 3 * LANES);
+        DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
+        DoubleVector c11 = DoubleVector.fromArray(SPECIES, s, so + lds + LANES);
+        DoubleVector c12 = DoubleVector.fromArray(SPECIES, s, so + lds + 2 * LANES);
+        DoubleVector c13 = DoubleVector.fromArray(SPECIES, s, so + lds + 3 * LANES);
+        for (int p = 0; p < k; p++) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
+            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
+            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            c00 = a0.fma(b0, c00);
+            c01 = a0.fma(b1, c01);
+            c02 = a0.fma(b2, c02);
+            c03 = a0.fma(b3, c03);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            c10 = a1.fma(b0, c10);
+            c11 = a1.fma(b1, c11);
+            c12 = a1.fma(b2, c12);
+            c13 = a1.fma(b3, c13);
+        }
+        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
+        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
+        DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
+        DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
+        c00.add(r0).intoArray(c, co);
+        c01.add(r1).intoArray(c, co + LANES);
+        c02.add(r2).intoArray(c, co + 2 * LANES);
+        c03.add(r3).intoArray(c, co + 3 * LANES);
+        c10.add(r0).intoArray(c, co + ldc);
+        c11.add(r1).intoArray(c, co + ldc + LANES);
+        c12.add(r2).intoArray(c, co + ldc + 2 * LANES);
+        c13.add(r3).intoArray(c, co + ldc + 3 * LANES);
     }
 
     private static void tile6x2(
-            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
@@ -222,8 +331,8 @@ final class VectorKernels extends Kernels {
         DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
         DoubleVector c51 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + LANES);
         for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * (2 * LANES));
-            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * (2 * LANES) + LANES);
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
             DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
@@ -243,22 +352,35 @@ final class VectorKernels extends Kernels {
             c50 = a5.fma(b0, c50);
             c51 = a5.fma(b1, c51);
         }
-        c00.intoArray(c, co);
-        c01.intoArray(c, co + LANES);
-        c10.intoArray(c, co + ldc);
-        c11.intoArray(c, co + ldc + LANES);
-        c20.intoArray(c, co + 2 * ldc);
-        c21.intoArray(c, co + 2 * ldc + LANES);
-        c30.intoArray(c, co + 3 * ldc);
-        c31.intoArray(c, co + 3 * ldc + LANES);
-        c40.intoArray(c, co + 4 * ldc);
-        c41.intoArray(c, co + 4 * ldc + LANES);
-        c50.intoArray(c, co + 5 * ldc);
-        c51.intoArray(c, co + 5 * ldc + LANES);
+        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
+        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
+        c00.add(r0).intoArray(c, co);
+        c01.add(r1).intoArray(c, co + LANES);
+        c10.add(r0).intoArray(c, co + ldc);
+        c11.add(r1).intoArray(c, co + ldc + LANES);
+        c20.add(r0).intoArray(c, co + 2 * ldc);
+        c21.add(r1).intoArray(c, co + 2 * ldc + LANES);
+        c30.add(r0).intoArray(c, co + 3 * ldc);
+        c31.add(r1).intoArray(c, co + 3 * ldc + LANES);
+        c40.add(r0).intoArray(c, co + 4 * ldc);
+        c41.add(r1).intoArray(c, co + 4 * ldc + LANES);
+        c50.add(r0).intoArray(c, co + 5 * ldc);
+        c51.add(r1).intoArray(c, co + 5 * ldc + LANES);
     }
 
     private static void tile6x1(
-            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
         DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
@@ -266,7 +388,7 @@ final class VectorKernels extends Kernels {
         DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
         DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
         for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * LANES);
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
             DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
             c00 = a0.fma(b0, c00);
             DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
@@ -280,12 +402,13 @@ final class VectorKernels extends Kernels {
             DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
             c50 = a5.fma(b0, c50);
         }
-        c00.intoArray(c, co);
-        c10.intoArray(c, co + ldc);
-        c20.intoArray(c, co + 2 * ldc);
-        c30.intoArray(c, co + 3 * ldc);
-        c40.intoArray(c, co + 4 * ldc);
-        c50.intoArray(c, co + 5 * ldc);
+        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
+        c00.add(r0).intoArray(c, co);
+        c10.add(r0).intoArray(c, co + ldc);
+        c20.add(r0).intoArray(c, co + 2 * ldc);
+        c30.add(r0).intoArray(c, co + 3 * ldc);
+        c40.add(r0).intoArray(c, co + 4 * ldc);
+        c50.add(r0).intoArray(c, co + 5 * ldc);
     }
 
     @Override

@@ -27,7 +27,8 @@ final class VectorProducts {
     private static final int GROUP = 1 << 16; // entries
     private static final int PANELS = 4; // packed in one task
     private static final int STRIPS = 8;
-    private static final int LINES = 16; // of each, packed at a time
+    private static final int LINES = 64; // packed at a time
+    private static final int FAR_LINES = 16; // the same of Aᵀ: its lines may share their place in the cache
     private static final int ALIGNED = 6;
 
     private static final int STRIP = VectorKernels.STRIP;
@@ -41,11 +42,12 @@ final class VectorProducts {
     private final double[] b;
     private final int ldb;
     private final boolean bTransposed;
-    private final double[] bias;
+    private final boolean biased;
     private final double[] c;
     private final boolean parallel;
     private final double[] packed;
     private final int packedA; // where the packed block of A begins
+    private final int packedBias;
 
     // The block: rows i0 and on, columns j0 and on, p0 and on of the inner index.
     private int i0;
@@ -73,12 +75,16 @@ final class VectorProducts {
         this.b = b;
         this.ldb = bTransposed ? k : n;
         this.bTransposed = bTransposed;
-        this.bias = bias;
+        this.biased = bias != null;
         this.c = c;
         this.parallel = Parallel.pays(2.0 * m * n * k);
         int depth = Math.min(k, BLOCK_K);
         packedA = ALIGNED + depth * multiple(Math.min(n, BLOCK_N), PANEL);
-        packed = Scratch.take(packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP));
+        packedBias = packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP);
+        packed = Scratch.take(packedBias + multiple(n, PANEL)); // a tile adds a whole panel of the bias
+        if (biased) {
+            System.arraycopy(bias, 0, packed, packedBias, n);
+        }
     }
 
     /** As {@link Kernels#gemm}; k is at least 1. */
@@ -155,14 +161,13 @@ final class VectorProducts {
         for (int p = 0; p < depth; p += LINES) {
             int lines = Math.min(LINES, depth - p);
             for (int panel = task * PANELS; panel < end; panel++) {
-                int width = vectors(panel) * LANES;
-                int used = Math.min(width, columns - panel * PANEL);
-                int j = j0 + panel * PANEL;
-                int to = panelStart(panel) + p * width;
+                int j = panel * PANEL;
+                int used = Math.min(PANEL, columns - j);
+                int to = panelStart(panel) + p * PANEL;
                 if (bTransposed) {
-                    packColumns(b, j * ldb + p0 + p, ldb, used, lines, packed, to, width);
+                    packColumns(b, (j0 + j) * ldb + p0 + p, ldb, used, lines, packed, to);
                 } else {
-                    packRows(b, (p0 + p) * ldb + j, ldb, used, lines, packed, to, width);
+                    packRows(b, (p0 + p) * ldb + j0 + j, ldb, used, lines, packed, to);
                 }
             }
         }
@@ -170,60 +175,62 @@ final class VectorProducts {
 
     private void packStrips(int task) {
         int end = Math.min(strips(), (task + 1) * STRIPS);
-        for (int p = 0; p < depth; p += LINES) {
-            int lines = Math.min(LINES, depth - p);
+        int rowStep = aTransposed ? 1 : lda;
+        int lineStep = aTransposed ? lda : 1;
+        int most = aTransposed ? FAR_LINES : LINES;
+        for (int p = 0; p < depth; p += most) {
+            int lines = Math.min(most, depth - p);
             for (int strip = task * STRIPS; strip < end; strip++) {
-                int used = Math.min(STRIP, rows - strip * STRIP);
-                int i = i0 + strip * STRIP;
-                int to = stripStart(strip) + p * STRIP;
-                if (!aTransposed) {
-                    packColumns(a, i * lda + p0 + p, lda, used, lines, packed, to, STRIP);
-                } else if (used == STRIP) {
-                    packSixes(a, (p0 + p) * lda + i, lda, lines, packed, to);
-                } else {
-                    packRows(a, (p0 + p) * lda + i, lda, used, lines, packed, to, STRIP);
-                }
+                int i = strip * STRIP;
+                int used = Math.min(STRIP, rows - i);
+                int start = (i0 + i) * rowStep + (p0 + p) * lineStep;
+                packStrip(a, start, rowStep, lineStep, used, lines, packed, stripStart(strip) + p * STRIP);
             }
         }
     }
 
-    private static void packRows(
-            double[] from, int start, int ld, int used, int lines, double[] to, int at, int width) {
+    private static void packRows(double[] from, int start, int ld, int used, int lines, double[] to, int at) {
         for (int p = 0; p < lines; p++) {
-            System.arraycopy(from, start + p * ld, to, at + p * width, used);
-        }
-    }
-
-    private static void packSixes(double[] from, int start, int ld, int lines, double[] to, int at) {
-        for (int p = 0; p < lines; p++) {
-            int f = start + p * ld;
-            int t = at + p * STRIP;
-            to[t] = from[f];
-            to[t + 1] = from[f + 1];
-            to[t + 2] = from[f + 2];
-            to[t + 3] = from[f + 3];
-            to[t + 4] = from[f + 4];
-            to[t + 5] = from[f + 5];
+            System.arraycopy(from, start + p * ld, to, at + p * PANEL, used);
         }
     }
 
     /** Packs rows, which become columns, in pairs. */
-    private static void packColumns(
-            double[] from, int start, int ld, int used, int lines, double[] to, int at, int width) {
+    private static void packColumns(double[] from, int start, int ld, int used, int lines, double[] to, int at) {
         int column = 0;
         for (; column + 1 < used; column += 2) {
             int first = start + column * ld;
             int second = first + ld;
             int t = at + column;
             for (int p = 0; p < lines; p++) {
-                to[t + p * width] = from[first + p];
-                to[t + p * width + 1] = from[second + p];
+                to[t + p * PANEL] = from[first + p];
+                to[t + p * PANEL + 1] = from[second + p];
             }
         }
         if (column < used) {
             for (int p = 0; p < lines; p++) {
-                to[at + column + p * width] = from[start + column * ld + p];
+                to[at + column + p * PANEL] = from[start + column * ld + p];
             }
+        }
+    }
+
+    /** Packs lines of six entries; where fewer rows are used, their gaps are filled with the last row's. */
+    private static void packStrip(
+            double[] from, int start, int rowStep, int lineStep, int used, int lines, double[] to, int at) {
+        int row1 = Math.min(1, used - 1) * rowStep;
+        int row2 = Math.min(2, used - 1) * rowStep;
+        int row3 = Math.min(3, used - 1) * rowStep;
+        int row4 = Math.min(4, used - 1) * rowStep;
+        int row5 = Math.min(5, used - 1) * rowStep;
+        for (int p = 0; p < lines; p++) {
+            int f = start + p * lineStep;
+            int t = at + p * STRIP;
+            to[t] = from[f];
+            to[t + 1] = from[f + row1];
+            to[t + 2] = from[f + row2];
+            to[t + 3] = from[f + row3];
+            to[t + 4] = from[f + row4];
+            to[t + 5] = from[f + row5];
         }
     }
 
@@ -261,10 +268,12 @@ final class VectorProducts {
         int at = whole ? start : 0;
         int ld = whole ? n : PANEL;
         boolean first = p0 == 0;
+        boolean withBias = last && biased;
         if (!whole && !first) {
             copy(usedRows, usedColumns, c, start, n, edge, 0, PANEL);
         }
         VectorKernels.tile(
+                usedRows,
                 vectors,
                 depth,
                 packed,
@@ -273,16 +282,13 @@ final class VectorProducts {
                 first ? VectorKernels.ZEROS : target,
                 first ? 0 : at,
                 first ? 0 : ld,
+                withBias ? packed : VectorKernels.NEGATIVE_ZEROS,
+                withBias ? packedBias + j : 0,
                 target,
                 at,
                 ld);
         if (!whole) {
             copy(usedRows, usedColumns, edge, 0, PANEL, c, start, n);
-        }
-        if (last && bias != null) {
-            for (int row = 0; row < usedRows; row++) {
-                VectorKernels.add(usedColumns, bias, j, c, start + row * n);
-            }
         }
     }
 

@@ -39,7 +39,7 @@ final class VectorKernels extends Kernels {
     private static final int ROWS = 4;
 
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
-    private static final int FEW_ROWS = 6;
+    private static final int FEW_ROWS = 4;
 
     @Override
     int lanes() {

@@ -289,21 +289,25 @@ public final class BatchNorm extends ArrayLayer implements Layer {
 
     @Override
     Matrix backward(Matrix dy, double[] dx) {
-        return backward(dy, null, dx);
+        return backward(dy, null, null, dx);
     }
 
-    /** As {@link #backward(Matrix, double[])}, of the layer and, if its output a is given, of the ReLU after it. */
-    Matrix backward(Matrix dy, Matrix a, double[] dx) {
+    /**
+     * As {@link #backward(Matrix, double[])}, of the layer and, if its output a is given, of the ReLU after it; masked is
+     * an array for the gradient in between, which may be that of dy, or null for a new one.
+     */
+    Matrix backward(Matrix dy, Matrix a, double[] masked, double[] dx) {
         requireShape(dy);
         double[] result = dx == null ? new double[dy.data().length] : dx;
-        setGradients(dy, a, result); // (18)
+        double[] gradient = a == null ? dy.data() : masked == null ? new double[dy.data().length] : masked;
+        setGradients(dy, a, gradient, result); // (18)
         return Matrix.wrap(dy.rows(), features, result);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
         requireShape(dy);
-        setGradients(dy, null, null);
+        setGradients(dy, null, dy.data(), null);
     }
 
     private void requireShape(Matrix dy) {
@@ -312,10 +316,10 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     }
 
     /** Sets dγ and dβ, and writes dx if it is not null. */
-    private void setGradients(Matrix dy, Matrix a, double[] dx) {
+    private void setGradients(Matrix dy, Matrix a, double[] masked, double[] dx) {
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        pass.batch.backward(a == null ? null : a.data(), dy.data(), dgamma, dbeta, dx);
+        pass.batch.backward(a == null ? null : a.data(), dy.data(), masked, dgamma, dbeta, dx);
         gamma.setGradient(row(dgamma)); // (16)
         beta.setGradient(row(dbeta)); // (17)
     }

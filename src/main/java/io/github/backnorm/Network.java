@@ -233,10 +233,11 @@ public final class Network extends BuiltInLayer implements Layer {
             Matrix gradient = dx;
             if (i > 0 && isFollowedByRelu(i - 1)) {
                 ReLU relu = (ReLU) layers.get(i);
+                BatchNorm norm = (BatchNorm) layers.get(i - 1);
+                double[] masked = between(gradients, i, pass.rows, norm.features()); // in place, if nobody else sees it
                 i--;
-                BatchNorm norm = (BatchNorm) layers.get(i);
                 double[] array = between(gradients, i - 1, pass.rows, norm.features());
-                dx = at(i, "backward", () -> norm.backward(gradient, relu.output(gradient), array));
+                dx = at(i, "backward", () -> norm.backward(gradient, relu.output(gradient), masked, array));
             } else if (i > 0 || dxWanted) {
                 dx = backwardOf(i, gradient);
             } else {

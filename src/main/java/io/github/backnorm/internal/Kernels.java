@@ -65,13 +65,13 @@ abstract class Kernels {
     // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
     // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays. The
     // deviations d = h − c, c being the pivot, are two words, exactly, and so are the products of d and one word up to
-    // their third word.
+    // their third word. dy, dh and y are laid out as h.
 
     /** Adds {@code Σ d} to sum and {@code Σ d²} to squares. */
     abstract void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares);
 
-    /** {@code y = max(factor·d + offset, least)}, y being laid out as h; NaN stays NaN. */
+    /** {@code y = max(factor·d + offset, least)}; NaN stays NaN. */
     abstract void normalize(
             int m,
             int n,
@@ -84,9 +84,7 @@ abstract class Kernels {
             double least,
             double[] y);
 
-    /**
-     * Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares; dy is laid out as h.
-     */
+    /** Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares. */
     abstract void sumGradients(
             int m,
             int n,
@@ -99,7 +97,7 @@ abstract class Kernels {
             DoubleDoubles products,
             double[] squares);
 
-    /** {@code dh = factor·(dy − slope·d − offset)}, dh and dy being laid out as h. */
+    /** {@code dh = factor·(dy − slope·d − offset)}. */
     abstract void differentiate(
             int m,
             int n,
@@ -115,6 +113,6 @@ abstract class Kernels {
 
     // ReLU
 
-    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; da and dy being laid out as y. */
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; all are laid out alike, and dy may be da. */
     abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy);
 }

@@ -99,18 +99,14 @@ public final class Normalization {
     }
 
     /**
-     * dγ, dβ and dh for dy, m×n.
+     * dγ, dβ and dh for da, m×n.
      *
-     * @param a m×n, what followed y = max(y, 0) then; dy is taken as the gradient with respect to a. Null if y was the
-     *     output.
+     * @param a m×n, what followed from a = max(y, 0); null if y was the output, whose gradient da is then
+     * @param dy m×n, where the gradient with respect to y goes: may be da, and is where a is null
      * @param dh m×n, or null if it is not wanted
      */
-    public void backward(double[] a, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-        double[] masked = a == null ? dy : Scratch.take(dy.length);
-        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, dy, masked, dgamma, dbeta, dh));
-        if (a != null) {
-            Scratch.giveBack(masked);
-        }
+    public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
+        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
     }
 
     /**
@@ -197,16 +193,15 @@ public final class Normalization {
             }
         }
 
-        /** As of all panels; masked is dy itself, or an array for what of it comes through the ReLU. */
-        void backward(double[] a, double[] dy, double[] masked, double[] dgamma, double[] dbeta, double[] dh) {
+        void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
             DoubleDoubles sum = DoubleDoubles.zeros(width);
             DoubleDoubles products = DoubleDoubles.zeros(width);
             double[] squares = new double[width];
             for (int i = 0; i < m; i += BLOCK) {
                 if (a != null) {
-                    kernels.reluBackward(rows(i), width, a, at(i), n, dy, masked);
+                    kernels.reluBackward(rows(i), width, a, at(i), n, da, dy);
                 }
-                kernels.sumGradients(rows(i), width, h, at(i), n, masked, pivot, sum, products, squares);
+                kernels.sumGradients(rows(i), width, h, at(i), n, dy, pivot, sum, products, squares);
             }
             DoubleDoubles work = DoubleDoubles.zeros(width);
             DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u
@@ -216,13 +211,13 @@ public final class Normalization {
             if (dh != null) {
                 DoubleDoubles slope = dyXHat.times(v, dyXHat).dividedBy(m, dyXHat); // λ
                 DoubleDoubles offset = sum.dividedBy(m, sum).minus(slope.times(r, work), sum);
-                kernels.differentiate(m, width, h, from, n, masked, pivot, slope, offset, factor, dh); // (18)
+                kernels.differentiate(m, width, h, from, n, dy, pivot, slope, offset, factor, dh); // (18)
             }
             for (int j = 0; j < width; j++) {
                 if (scaled[j] == null && isModerate(squares[j], MOST)) {
                     continue;
                 }
-                double[] column = column(masked, j);
+                double[] column = column(dy, j);
                 if (scaled[j] != null || !isConstant(column, 0)) {
                     ScaledColumn general = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
                     ScaledColumn.Gradients gradients = general.backward(column, gamma[from + j]);

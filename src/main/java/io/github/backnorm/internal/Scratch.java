@@ -4,8 +4,7 @@ import java.lang.ref.SoftReference;
 import java.util.concurrent.ConcurrentLinkedDeque;
 
 /**
- * Arrays for packed operands and masked gradients, kept from one call to the next: allocating one costs as much as filling
- * it.
+ * Arrays for packed operands, kept from one product to the next: allocating one costs as much as filling it.
  *
  * <p>As many are kept as were in use at a time, and none when memory runs short. What was given back last is taken
  * first: it is in the caches, and those not wanted any more are left to age, by which the garbage collector frees them.

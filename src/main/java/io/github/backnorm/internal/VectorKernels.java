@@ -16,7 +16,7 @@ final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     static final int LANES = SPECIES.length();
 
-    /** Rows of a tile. */
+    /** Rows of a tile; of the last, up to four, it has two. */
     static final int STRIP = 6;
 
     /**
@@ -35,11 +35,11 @@ final class VectorKernels extends Kernels {
         Arrays.fill(NEGATIVE_ZEROS, -0.0);
     }
 
-    /** Rows that batch norm's loops pass along together: memory is read in as many streams, words once for them. */
+    /** Rows that are passed along together where columns are summed or normalized: words are read once for them. */
     private static final int ROWS = 4;
 
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
-    private static final int FEW_ROWS = 4;
+    private static final int FEW_ROWS = LANES == 8 ? 4 : 6;
 
     @Override
     int lanes() {
@@ -193,32 +193,32 @@ final class VectorKernels extends Kernels {
             DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
             DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
             DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
             c02 = a0.fma(b2, c02);
             c03 = a0.fma(b3, c03);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
             c12 = a1.fma(b2, c12);
             c13 = a1.fma(b3, c13);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
             c20 = a2.fma(b0, c20);
             c21 = a2.fma(b1, c21);
             c22 = a2.fma(b2, c22);
             c23 = a2.fma(b3, c23);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
             c30 = a3.fma(b0, c30);
             c31 = a3.fma(b1, c31);
             c32 = a3.fma(b2, c32);
             c33 = a3.fma(b3, c33);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
             c40 = a4.fma(b0, c40);
             c41 = a4.fma(b1, c41);
             c42 = a4.fma(b2, c42);
             c43 = a4.fma(b3, c43);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
             c50 = a5.fma(b0, c50);
             c51 = a5.fma(b1, c51);
             c52 = a5.fma(b2, c52);
@@ -228,30 +228,30 @@ final class VectorKernels extends Kernels {
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
         DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
         DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        c00.add(r0).intoArray(c, co);
-        c01.add(r1).intoArray(c, co + LANES);
-        c02.add(r2).intoArray(c, co + 2 * LANES);
-        c03.add(r3).intoArray(c, co + 3 * LANES);
-        c10.add(r0).intoArray(c, co + ldc);
-        c11.add(r1).intoArray(c, co + ldc + LANES);
-        c12.add(r2).intoArray(c, co + ldc + 2 * LANES);
-        c13.add(r3).intoArray(c, co + ldc + 3 * LANES);
-        c20.add(r0).intoArray(c, co + 2 * ldc);
-        c21.add(r1).intoArray(c, co + 2 * ldc + LANES);
-        c22.add(r2).intoArray(c, co + 2 * ldc + 2 * LANES);
-        c23.add(r3).intoArray(c, co + 2 * ldc + 3 * LANES);
-        c30.add(r0).intoArray(c, co + 3 * ldc);
-        c31.add(r1).intoArray(c, co + 3 * ldc + LANES);
-        c32.add(r2).intoArray(c, co + 3 * ldc + 2 * LANES);
-        c33.add(r3).intoArray(c, co + 3 * ldc + 3 * LANES);
-        c40.add(r0).intoArray(c, co + 4 * ldc);
-        c41.add(r1).intoArray(c, co + 4 * ldc + LANES);
-        c42.add(r2).intoArray(c, co + 4 * ldc + 2 * LANES);
-        c43.add(r3).intoArray(c, co + 4 * ldc + 3 * LANES);
-        c50.add(r0).intoArray(c, co + 5 * ldc);
-        c51.add(r1).intoArray(c, co + 5 * ldc + LANES);
-        c52.add(r2).intoArray(c, co + 5 * ldc + 2 * LANES);
-        c53.add(r3).intoArray(c, co + 5 * ldc + 3 * LANES);
+        r0.add(c00).intoArray(c, co);
+        r1.add(c01).intoArray(c, co + LANES);
+        r2.add(c02).intoArray(c, co + 2 * LANES);
+        r3.add(c03).intoArray(c, co + 3 * LANES);
+        r0.add(c10).intoArray(c, co + ldc);
+        r1.add(c11).intoArray(c, co + ldc + LANES);
+        r2.add(c12).intoArray(c, co + ldc + 2 * LANES);
+        r3.add(c13).intoArray(c, co + ldc + 3 * LANES);
+        r0.add(c20).intoArray(c, co + 2 * ldc);
+        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
+        r2.add(c22).intoArray(c, co + 2 * ldc + 2 * LANES);
+        r3.add(c23).intoArray(c, co + 2 * ldc + 3 * LANES);
+        r0.add(c30).intoArray(c, co + 3 * ldc);
+        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
+        r2.add(c32).intoArray(c, co + 3 * ldc + 2 * LANES);
+        r3.add(c33).intoArray(c, co + 3 * ldc + 3 * LANES);
+        r0.add(c40).intoArray(c, co + 4 * ldc);
+        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
+        r2.add(c42).intoArray(c, co + 4 * ldc + 2 * LANES);
+        r3.add(c43).intoArray(c, co + 4 * ldc + 3 * LANES);
+        r0.add(c50).intoArray(c, co + 5 * ldc);
+        r1.add(c51).intoArray(c, co + 5 * ldc + LANES);
+        r2.add(c52).intoArray(c, co + 5 * ldc + 2 * LANES);
+        r3.add(c53).intoArray(c, co + 5 * ldc + 3 * LANES);
     }
 
     private static void tile2x4(
@@ -280,12 +280,12 @@ final class VectorKernels extends Kernels {
             DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
             DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
             DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
             c02 = a0.fma(b2, c02);
             c03 = a0.fma(b3, c03);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
             c12 = a1.fma(b2, c12);
@@ -295,14 +295,14 @@ final class VectorKernels extends Kernels {
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
         DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
         DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        c00.add(r0).intoArray(c, co);
-        c01.add(r1).intoArray(c, co + LANES);
-        c02.add(r2).intoArray(c, co + 2 * LANES);
-        c03.add(r3).intoArray(c, co + 3 * LANES);
-        c10.add(r0).intoArray(c, co + ldc);
-        c11.add(r1).intoArray(c, co + ldc + LANES);
-        c12.add(r2).intoArray(c, co + ldc + 2 * LANES);
-        c13.add(r3).intoArray(c, co + ldc + 3 * LANES);
+        r0.add(c00).intoArray(c, co);
+        r1.add(c01).intoArray(c, co + LANES);
+        r2.add(c02).intoArray(c, co + 2 * LANES);
+        r3.add(c03).intoArray(c, co + 3 * LANES);
+        r0.add(c10).intoArray(c, co + ldc);
+        r1.add(c11).intoArray(c, co + ldc + LANES);
+        r2.add(c12).intoArray(c, co + ldc + 2 * LANES);
+        r3.add(c13).intoArray(c, co + ldc + 3 * LANES);
     }
 
     private static void tile6x2(
@@ -333,39 +333,39 @@ final class VectorKernels extends Kernels {
         for (int p = 0; p < k; p++) {
             DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
             DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
             c20 = a2.fma(b0, c20);
             c21 = a2.fma(b1, c21);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
             c30 = a3.fma(b0, c30);
             c31 = a3.fma(b1, c31);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
             c40 = a4.fma(b0, c40);
             c41 = a4.fma(b1, c41);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
             c50 = a5.fma(b0, c50);
             c51 = a5.fma(b1, c51);
         }
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        c00.add(r0).intoArray(c, co);
-        c01.add(r1).intoArray(c, co + LANES);
-        c10.add(r0).intoArray(c, co + ldc);
-        c11.add(r1).intoArray(c, co + ldc + LANES);
-        c20.add(r0).intoArray(c, co + 2 * ldc);
-        c21.add(r1).intoArray(c, co + 2 * ldc + LANES);
-        c30.add(r0).intoArray(c, co + 3 * ldc);
-        c31.add(r1).intoArray(c, co + 3 * ldc + LANES);
-        c40.add(r0).intoArray(c, co + 4 * ldc);
-        c41.add(r1).intoArray(c, co + 4 * ldc + LANES);
-        c50.add(r0).intoArray(c, co + 5 * ldc);
-        c51.add(r1).intoArray(c, co + 5 * ldc + LANES);
+        r0.add(c00).intoArray(c, co);
+        r1.add(c01).intoArray(c, co + LANES);
+        r0.add(c10).intoArray(c, co + ldc);
+        r1.add(c11).intoArray(c, co + ldc + LANES);
+        r0.add(c20).intoArray(c, co + 2 * ldc);
+        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
+        r0.add(c30).intoArray(c, co + 3 * ldc);
+        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
+        r0.add(c40).intoArray(c, co + 4 * ldc);
+        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
+        r0.add(c50).intoArray(c, co + 5 * ldc);
+        r1.add(c51).intoArray(c, co + 5 * ldc + LANES);
     }
 
     private static void tile6x1(
@@ -389,26 +389,26 @@ final class VectorKernels extends Kernels {
         DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
         for (int p = 0; p < k; p++) {
             DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6]);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
             c00 = a0.fma(b0, c00);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
             c10 = a1.fma(b0, c10);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
             c20 = a2.fma(b0, c20);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
             c30 = a3.fma(b0, c30);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
             c40 = a4.fma(b0, c40);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * 6 + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
             c50 = a5.fma(b0, c50);
         }
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        c00.add(r0).intoArray(c, co);
-        c10.add(r0).intoArray(c, co + ldc);
-        c20.add(r0).intoArray(c, co + 2 * ldc);
-        c30.add(r0).intoArray(c, co + 3 * ldc);
-        c40.add(r0).intoArray(c, co + 4 * ldc);
-        c50.add(r0).intoArray(c, co + 5 * ldc);
+        r0.add(c00).intoArray(c, co);
+        r0.add(c10).intoArray(c, co + ldc);
+        r0.add(c20).intoArray(c, co + 2 * ldc);
+        r0.add(c30).intoArray(c, co + 3 * ldc);
+        r0.add(c40).intoArray(c, co + 4 * ldc);
+        r0.add(c50).intoArray(c, co + 5 * ldc);
     }
 
     @Override
@@ -430,8 +430,9 @@ final class VectorKernels extends Kernels {
     // What a loop carries from one row to the next is an argument there, never the receiver of a call: as such it was
     // an object in one JVM of ten.
     //
-    // In the loops that sum, a third of the additions are fused multiply-adds, which round the same: minus.fma(b, a) is
-    // a − b. AMD's processors have adders and multipliers apart, of which the latter would have nothing to do.
+    // In batch norm's sums a third of the subtractions a − b are minus.fma(b, a), minus being −1, which rounds the
+    // same:
+    // AMD's processors have adders and multipliers apart, and the adders have the more to do.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
 
@@ -501,7 +502,6 @@ final class VectorKernels extends Kernels {
             DoubleDoubles sums,
             DoubleDoubles squares,
             int word) {
-        DoubleVector plus = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
         DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
         DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
@@ -512,7 +512,7 @@ final class VectorKernels extends Kernels {
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
-            DoubleVector dLow = minus.fma(plus.fma(c, rounded), minus.fma(minus.fma(rounded, d), x));
+            DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
             DoubleVector next = d.add(sum);
             rounded = next.sub(d);
             sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
@@ -641,7 +641,6 @@ final class VectorKernels extends Kernels {
             DoubleDoubles products,
             double[] squares,
             int word) {
-        DoubleVector plus = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
         DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
         DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
@@ -654,7 +653,7 @@ final class VectorKernels extends Kernels {
             DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
-            DoubleVector dLow = minus.fma(plus.fma(c, rounded), minus.fma(minus.fma(rounded, d), x));
+            DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
             DoubleVector next = term.add(sum);
             rounded = next.sub(term);
             sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))

@@ -7,7 +7,8 @@ import java.util.function.IntConsumer;
  *
  * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up to
  * four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by one panel. The
- * block of B is packed together with the first one of A: threads are called together once less. A packed operand lies in the order in which a tile reads it. At the edges it has gaps, filled with
+ * block of B is packed together with the first one of A: threads are called together once less. A packed operand lies in
+ * the order in which a tile reads it, with strides that the compiler knows. At the edges it has gaps, filled with
  * anything: their tiles go through an array of one tile, of which only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
@@ -42,7 +43,7 @@ final class VectorProducts {
     private final double[] b;
     private final int ldb;
     private final boolean bTransposed;
-    private final boolean biased;
+    private final double[] bias;
     private final double[] c;
     private final boolean parallel;
     private final double[] packed;
@@ -75,16 +76,13 @@ final class VectorProducts {
         this.b = b;
         this.ldb = bTransposed ? k : n;
         this.bTransposed = bTransposed;
-        this.biased = bias != null;
+        this.bias = bias;
         this.c = c;
         this.parallel = Parallel.pays(2.0 * m * n * k);
         int depth = Math.min(k, BLOCK_K);
         packedA = ALIGNED + depth * multiple(Math.min(n, BLOCK_N), PANEL);
         packedBias = packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP);
-        packed = Scratch.take(packedBias + multiple(n, PANEL)); // a tile adds a whole panel of the bias
-        if (biased) {
-            System.arraycopy(bias, 0, packed, packedBias, n);
-        }
+        packed = Scratch.take(packedBias + BLOCK_N); // a tile adds a whole panel of the bias
     }
 
     /** As {@link Kernels#gemm}; k is at least 1. */
@@ -110,6 +108,9 @@ final class VectorProducts {
     private void blocks(int m, int k) {
         for (j0 = 0; j0 < n; j0 += BLOCK_N) {
             columns = Math.min(BLOCK_N, n - j0);
+            if (bias != null) {
+                System.arraycopy(bias, j0, packed, packedBias, columns);
+            }
             for (p0 = 0; p0 < k; p0 += BLOCK_K) {
                 depth = Math.min(BLOCK_K, k - p0);
                 last = p0 + depth == k;
@@ -268,7 +269,7 @@ final class VectorProducts {
         int at = whole ? start : 0;
         int ld = whole ? n : PANEL;
         boolean first = p0 == 0;
-        boolean withBias = last && biased;
+        boolean biased = last && bias != null;
         if (!whole && !first) {
             copy(usedRows, usedColumns, c, start, n, edge, 0, PANEL);
         }
@@ -282,8 +283,8 @@ final class VectorProducts {
                 first ? VectorKernels.ZEROS : target,
                 first ? 0 : at,
                 first ? 0 : ld,
-                withBias ? packed : VectorKernels.NEGATIVE_ZEROS,
-                withBias ? packedBias + j : 0,
+                biased ? packed : VectorKernels.NEGATIVE_ZEROS,
+                biased ? packedBias + panel * PANEL : 0,
                 target,
                 at,
                 ld);

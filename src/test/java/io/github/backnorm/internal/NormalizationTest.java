@@ -26,7 +26,7 @@ final class NormalizationTest {
         static Pass of(int m, int n, double[] h, double[] dy, double[] gamma, double[] beta, boolean relu) {
             Pass pass = new Pass(nans(m * n), nans(m * n), nans(n), nans(n));
             Normalization batch = Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, relu, pass.y);
-            batch.backward(relu ? pass.y : null, dy, pass.dgamma, pass.dbeta, pass.dh);
+            batch.backward(relu ? pass.y : null, dy, relu ? nans(m * n) : dy, pass.dgamma, pass.dbeta, pass.dh);
             return pass;
         }
 
@@ -146,7 +146,7 @@ final class NormalizationTest {
         Pass pass = Pass.of(7, 5, h, dy, gamma, gamma, false);
 
         Normalization.ofBatch(7, 5, h, EPSILON, gamma, gamma, false, new double[35])
-                .backward(null, dy, dgamma, dbeta, null);
+                .backward(null, dy, dy, dgamma, dbeta, null);
 
         assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);
         assertThat(dbeta).as("seed %d", SEED).isEqualTo(pass.dbeta);

@@ -89,7 +89,7 @@ final class ProductsTest {
             double[] b = bTransposed ? transposed(x.k, x.n, x.b) : x.b;
             double[] c = new double[x.m * x.n];
             Arrays.fill(c, NAN);
-            int packed = Math.min(1024, x.k) * (Math.min(512, x.m) + Math.min(512, x.n) + 64);
+            int packed = Math.min(1024, x.k) * (Math.min(512, x.m) + Math.min(512, x.n) + 64) + 1024;
             double[] scratch = Scratch.take(packed);
             Arrays.fill(scratch, 0, packed, NAN);
             Scratch.giveBack(scratch);
@@ -183,7 +183,7 @@ final class ProductsTest {
         return Stream.of(
                         shapesOf(ROWS, new int[] {3, 33}, new int[] {5}),
                         shapesOf(new int[] {1, 5, 6, 7, 13}, COLUMNS, new int[] {7}),
-                        shapesOf(new int[] {2, 6, 13}, new int[] {5, 17, 32}, INNER),
+                        shapesOf(new int[] {2, 6, 13, 16}, new int[] {5, 17, 32}, INNER),
                         Arrays.stream(BLOCKS))
                 .flatMap(shapes -> shapes);
     }

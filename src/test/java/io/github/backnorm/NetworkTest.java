@@ -148,6 +148,38 @@ final class NetworkTest {
         assertThat(held).as("seed %d", SEED).isEqualTo(expected);
     }
 
+    /** Behind a ReLU the gradient is masked in place only where nobody but the network sees it. */
+    @Test
+    void backward_gradientOfTheCallerReachesTheRelu_leavesItUnchanged() {
+        Layer passingOn = new Layer() {
+            @Override
+            public Matrix forward(Matrix x) {
+                return x;
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                return dy;
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return x;
+            }
+        };
+        for (Layer last : List.of(passingOn, new Network(), new Network(passingOn))) {
+            Network network = new Network(new BatchNorm(X.columns()), new ReLU(), last);
+            Network withoutLast = new Network(new BatchNorm(X.columns()), new ReLU());
+            Matrix dy = Matrix.filled(X.rows(), X.columns(), 3);
+
+            network.forward(X);
+            withoutLast.forward(X);
+
+            assertThat(network.backward(dy)).as("%s", network).isEqualTo(withoutLast.backward(dy));
+            assertThat(dy).as("%s", network).isEqualTo(Matrix.filled(X.rows(), X.columns(), 3));
+        }
+    }
+
     private static List<Matrix> step(Network network, Matrix x, Matrix dy) {
         List<Matrix> results = new ArrayList<>();
         results.add(network.forward(x));

@@ -16,7 +16,7 @@ final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     static final int LANES = SPECIES.length();
 
-    /** Rows of a tile; of the last, up to four, it has two. */
+    /** Rows of a tile; the last rows, where they are four or fewer, make tiles of two. */
     static final int STRIP = 6;
 
     /**

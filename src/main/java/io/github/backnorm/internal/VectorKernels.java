@@ -430,9 +430,8 @@ final class VectorKernels extends Kernels {
     // What a loop carries from one row to the next is an argument there, never the receiver of a call: as such it was
     // an object in one JVM of ten.
     //
-    // In batch norm's sums a third of the subtractions a − b are minus.fma(b, a), minus being −1, which rounds the
-    // same:
-    // AMD's processors have adders and multipliers apart, and the adders have the more to do.
+    // In batch norm's sums about half of the subtractions a − b are minus.fma(b, a), minus being −1, which rounds the
+    // same: AMD's processors have adders and multipliers apart, and the adders have the more to do.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
 

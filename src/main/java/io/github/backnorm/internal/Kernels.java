@@ -63,7 +63,8 @@ abstract class Kernels {
     abstract void sumColumns(int m, int n, double[] a, DoubleDoubles sums);
 
     // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
-    // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays. The
+    // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays; the low
+    // words of sums collect errors and are not made part of a double-double again (DoubleDoubles.carry). The
     // deviations d = h − c, c being the pivot, are two words, exactly, and so are the products of d and one word up to
     // their third word. dy, dh and y are laid out as h.
 

@@ -158,6 +158,8 @@ public final class Normalization {
             DoubleDoubles squares = DoubleDoubles.zeros(width);
             for (int i = 0; i < m; i += BLOCK) {
                 kernels.sumDeviations(rows(i), width, h, at(i), n, pivot, sum, squares);
+                sum.carry();
+                squares.carry();
             }
             double[] beta = part(allBeta);
             DoubleDoubles work = DoubleDoubles.zeros(width);
@@ -202,6 +204,8 @@ public final class Normalization {
                     kernels.reluBackward(rows(i), width, a, at(i), n, da, dy);
                 }
                 kernels.sumGradients(rows(i), width, h, at(i), n, dy, pivot, sum, products, squares);
+                sum.carry();
+                products.carry();
             }
             DoubleDoubles work = DoubleDoubles.zeros(width);
             DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u

@@ -63,8 +63,8 @@ final class ScalarKernels extends Kernels {
             add(n, d, dLow, words[1], words[2]);
             addSquares(n, d, dLow, words[3], words[4]);
         }
-        carry(n, words[1], words[2], sum);
-        carry(n, words[3], words[4], squares);
+        copy(n, words[1], words[2], sum);
+        copy(n, words[3], words[4], squares);
     }
 
     @Override
@@ -114,8 +114,8 @@ final class ScalarKernels extends Kernels {
             addWithSquares(n, term, words[1], words[2], words[5]);
             addProducts(n, x, words[0], term, words[3], words[4]);
         }
-        carry(n, words[1], words[2], sum);
-        carry(n, words[3], words[4], products);
+        copy(n, words[1], words[2], sum);
+        copy(n, words[3], words[4], products);
         System.arraycopy(words[5], 0, squares, 0, n);
     }
 
@@ -164,11 +164,9 @@ final class ScalarKernels extends Kernels {
         return copies;
     }
 
-    /** Sums and the sums of their errors as double-doubles again. */
-    private static void carry(int n, double[] sum, double[] error, DoubleDoubles to) {
+    private static void copy(int n, double[] sum, double[] error, DoubleDoubles to) {
         System.arraycopy(sum, 0, to.hi(), 0, n);
         System.arraycopy(error, 0, to.lo(), 0, n);
-        to.carry();
     }
 
     /** {@code d + dLow = x − c}. */

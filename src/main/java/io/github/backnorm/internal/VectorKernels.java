@@ -35,9 +35,6 @@ final class VectorKernels extends Kernels {
         Arrays.fill(NEGATIVE_ZEROS, -0.0);
     }
 
-    /** Rows that are passed along together where columns are summed or normalized: words are read once for them. */
-    private static final int ROWS = 4;
-
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
     private static final int FEW_ROWS = LANES == 8 ? 4 : 6;
 
@@ -416,12 +413,15 @@ final class VectorKernels extends Kernels {
         return "vector kernels, " + LANES + " lanes";
     }
 
-    // Batch norm and ReLU. The columns are taken in groups of as many as there are lanes; the last group begins as many
-    // before the end, and has some columns in common with the one before, where it computes the same once more. Of
-    // fewer columns the scalar kernels take care. (Masked loads and stores are many times slower on JDK 17.) A few rows
-    // are taken along all groups, as memory is read best, and then the next: for them a group's words are in registers.
-    // Sums end in plain stores; the last group adds to a copy of its words, of which those go back that are not the
-    // other group's.
+    // Batch norm and ReLU. A kernel goes along the rows of a block, in groups of as many columns as there are lanes, by
+    // loops over whole groups, from whose arrays C2 leaves the checks of indices out. Where sums are formed it goes
+    // along
+    // two rows at a time, which it reads and writes the sums once for: loops of two rounds are always unrolled. What is
+    // left, a last row, or columns fewer than lanes, the scalar kernels take care of. (Masked loads and stores are many
+    // times slower on JDK 17.)
+    //
+    // The last group of columns begins as many before the end, and has some in common with the one before. There an
+    // entry is computed twice; sums are added to a copy, of which those go back that are not the other group's.
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
@@ -438,31 +438,31 @@ final class VectorKernels extends Kernels {
     @Override
     void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
         int vectorized = SPECIES.loopBound(n);
-        for (int i = 0; i < m; i += ROWS) {
-            int rows = Math.min(ROWS, m - i);
-            for (int j = 0; j < vectorized; j += LANES) {
-                sumColumns(rows, a, i * n + j, n, j, sums);
-            }
+        int paired = m - m % 2;
+        for (int i = 0; i < paired; i += 2) {
+            addTwoRows(vectorized, a, i * n, n, sums);
         }
         for (int i = 0; i < m; i++) {
-            ScalarKernels.addRow(vectorized, n, a, i * n, sums.hi(), sums.lo());
+            ScalarKernels.addRow(i < paired ? vectorized : 0, n, a, i * n, sums.hi(), sums.lo());
         }
     }
 
-    private static void sumColumns(int m, double[] a, int at, int lda, int j, DoubleDoubles sums) {
-        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
-        DoubleVector error = DoubleVector.fromArray(SPECIES, sums.lo(), j);
-        for (int i = 0, k = at; i < m; i++, k += lda) {
-            DoubleVector term = DoubleVector.fromArray(SPECIES, a, k);
-            DoubleVector plain = term.add(sum);
-            DoubleVector rounded = plain.sub(term);
-            DoubleVector low =
-                    term.sub(plain.sub(rounded)).sub(rounded.sub(sum)).add(error);
-            sum = plain.add(low);
-            error = low.sub(sum.sub(plain));
+    private static void addTwoRows(int n, double[] a, int at, int lda, DoubleDoubles sums) {
+        for (int j = 0; j < n; j += LANES) {
+            DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
+            DoubleVector error = DoubleVector.fromArray(SPECIES, sums.lo(), j);
+            for (int i = 0, k = at + j; i < 2; i++, k += lda) {
+                DoubleVector term = DoubleVector.fromArray(SPECIES, a, k);
+                DoubleVector plain = term.add(sum);
+                DoubleVector rounded = plain.sub(term);
+                DoubleVector low =
+                        term.sub(plain.sub(rounded)).sub(rounded.sub(sum)).add(error);
+                sum = plain.add(low);
+                error = low.sub(sum.sub(plain));
+            }
+            sum.intoArray(sums.hi(), j);
+            error.intoArray(sums.lo(), j);
         }
-        sum.intoArray(sums.hi(), j);
-        error.intoArray(sums.lo(), j);
     }
 
     @Override
@@ -473,65 +473,64 @@ final class VectorKernels extends Kernels {
             return;
         }
         int rest = n % LANES;
-        for (int i = 0; i < m; i += ROWS) {
-            for (int j = 0; j < n - rest; j += LANES) {
-                sumDeviations(Math.min(ROWS, m - i), h, at + i * ldh + j, ldh, pivot, j, sum, squares, j);
-            }
-        }
+        addDeviations(m, n - rest, h, at, ldh, pivot, sum, squares);
         if (rest > 0) {
             int j = n - LANES;
             DoubleDoubles lastSum = sum.copyOfRange(j, n);
             DoubleDoubles lastSquares = squares.copyOfRange(j, n);
-            sumDeviations(m, h, at + j, ldh, pivot, j, lastSum, lastSquares, 0);
+            addDeviations(m, LANES, h, at + j, ldh, Arrays.copyOfRange(pivot, j, n), lastSum, lastSquares);
             lastSum.copyLast(rest, sum);
             lastSquares.copyLast(rest, squares);
         }
-        sum.carry();
-        squares.carry();
     }
 
-    /** Of a group of columns; its pivots begin at an index, its words at another. */
-    private static void sumDeviations(
-            int m,
-            double[] h,
-            int at,
-            int ldh,
-            double[] pivot,
-            int j,
-            DoubleDoubles sums,
-            DoubleDoubles squares,
-            int word) {
-        DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
-        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
-        DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), word);
-        DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares.hi(), word);
-        DoubleVector squareSumLow = DoubleVector.fromArray(SPECIES, squares.lo(), word);
-        for (int i = 0, k = at; i < m; i++, k += ldh) {
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
-            DoubleVector d = x.sub(c);
-            DoubleVector rounded = d.sub(x);
-            DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
-            DoubleVector next = d.add(sum);
-            rounded = next.sub(d);
-            sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
-                    .add(dLow)
-                    .add(sumLow);
-            sum = next;
-            DoubleVector square = d.mul(d);
-            DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
-            next = square.add(squareSum);
-            rounded = next.sub(square);
-            squareSumLow = square.sub(next.sub(rounded))
-                    .sub(rounded.sub(squareSum))
-                    .add(low)
-                    .add(squareSumLow);
-            squareSum = next;
+    /** Of columns in whole groups. */
+    private static void addDeviations(
+            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
+        int paired = m - m % 2;
+        for (int i = 0; i < paired; i += 2) {
+            addTwoRowsOfDeviations(n, h, at + i * ldh, ldh, pivot, sum, squares);
         }
-        sum.intoArray(sums.hi(), word);
-        sumLow.intoArray(sums.lo(), word);
-        squareSum.intoArray(squares.hi(), word);
-        squareSumLow.intoArray(squares.lo(), word);
+        if (paired < m) {
+            SCALAR.sumDeviations(1, n, h, at + paired * ldh, ldh, pivot, sum, squares);
+        }
+    }
+
+    private static void addTwoRowsOfDeviations(
+            int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sums, DoubleDoubles squares) {
+        DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
+        for (int j = 0; j < n; j += LANES) {
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+            DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
+            DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), j);
+            DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares.hi(), j);
+            DoubleVector squareSumLow = DoubleVector.fromArray(SPECIES, squares.lo(), j);
+            for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
+                DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+                DoubleVector d = x.sub(c);
+                DoubleVector rounded = d.sub(x);
+                DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
+                DoubleVector next = d.add(sum);
+                rounded = next.sub(d);
+                sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
+                        .add(dLow)
+                        .add(sumLow);
+                sum = next;
+                DoubleVector square = d.mul(d);
+                DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
+                next = square.add(squareSum);
+                rounded = next.sub(square);
+                squareSumLow = square.sub(next.sub(rounded))
+                        .sub(rounded.sub(squareSum))
+                        .add(low)
+                        .add(squareSumLow);
+                squareSum = next;
+            }
+            sum.intoArray(sums.hi(), j);
+            sumLow.intoArray(sums.lo(), j);
+            squareSum.intoArray(squares.hi(), j);
+            squareSumLow.intoArray(squares.lo(), j);
+        }
     }
 
     @Override
@@ -542,42 +541,43 @@ final class VectorKernels extends Kernels {
             int at,
             int ldh,
             double[] pivot,
-            DoubleDoubles factors,
-            DoubleDoubles offsets,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
             double least,
             double[] y) {
         if (n < LANES) {
-            SCALAR.normalize(m, n, h, at, ldh, pivot, factors, offsets, least, y);
+            SCALAR.normalize(m, n, h, at, ldh, pivot, factor, offset, least, y);
             return;
         }
-        for (int i = 0; i < m; i += ROWS) {
-            int rows = Math.min(ROWS, m - i);
-            for (int g = 0; g < n; g += LANES) {
-                int j = Math.min(g, n - LANES);
-                normalize(rows, h, at + i * ldh + j, ldh, pivot, factors, offsets, j, least, y);
+        int rest = n % LANES;
+        for (int i = 0; i < m; i++) {
+            int row = at + i * ldh;
+            normalizeRow(0, n - rest, h, row, pivot, factor, offset, least, y);
+            if (rest > 0) {
+                normalizeRow(n - LANES, n, h, row, pivot, factor, offset, least, y);
             }
         }
     }
 
-    private static void normalize(
-            int m,
+    /** The columns from one to another, in whole groups. */
+    private static void normalizeRow(
+            int from,
+            int to,
             double[] h,
             int at,
-            int ldh,
             double[] pivot,
-            DoubleDoubles factors,
-            DoubleDoubles offsets,
-            int j,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
             double least,
             double[] y) {
-        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-        DoubleVector f = DoubleVector.fromArray(SPECIES, factors.hi(), j);
-        DoubleVector fLow = DoubleVector.fromArray(SPECIES, factors.lo(), j);
-        DoubleVector b = DoubleVector.fromArray(SPECIES, offsets.hi(), j);
-        DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsets.lo(), j);
         DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
-        for (int i = 0, k = at; i < m; i++, k += ldh) {
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+        for (int j = from; j < to; j += LANES) {
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+            DoubleVector f = DoubleVector.fromArray(SPECIES, factor.hi(), j);
+            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
+            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
+            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
@@ -586,7 +586,7 @@ final class VectorKernels extends Kernels {
             DoubleVector sum = b.add(product);
             rounded = sum.sub(b);
             DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
-            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, k);
+            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, at + j);
         }
     }
 
@@ -607,73 +607,87 @@ final class VectorKernels extends Kernels {
             return;
         }
         int rest = n % LANES;
-        for (int i = 0; i < m; i += ROWS) {
-            int rows = Math.min(ROWS, m - i);
-            int row = at + i * ldh;
-            for (int j = 0; j < n - rest; j += LANES) {
-                sumGradients(rows, h, row + j, ldh, dy, pivot, j, sum, products, squares, j);
-            }
-        }
+        addGradients(m, n - rest, h, at, ldh, dy, pivot, sum, products, squares);
         if (rest > 0) {
             int j = n - LANES;
             DoubleDoubles lastSum = sum.copyOfRange(j, n);
             DoubleDoubles lastProducts = products.copyOfRange(j, n);
             double[] lastSquares = Arrays.copyOfRange(squares, j, n);
-            sumGradients(m, h, at + j, ldh, dy, pivot, j, lastSum, lastProducts, lastSquares, 0);
+            addGradients(
+                    m, LANES, h, at + j, ldh, dy, Arrays.copyOfRange(pivot, j, n), lastSum, lastProducts, lastSquares);
             lastSum.copyLast(rest, sum);
             lastProducts.copyLast(rest, products);
             System.arraycopy(lastSquares, LANES - rest, squares, n - rest, rest);
         }
-        sum.carry();
-        products.carry();
     }
 
-    private static void sumGradients(
+    /** Of columns in whole groups. */
+    private static void addGradients(
             int m,
+            int n,
             double[] h,
             int at,
             int ldh,
             double[] dy,
             double[] pivot,
-            int j,
+            DoubleDoubles sum,
+            DoubleDoubles products,
+            double[] squares) {
+        int paired = m - m % 2;
+        for (int i = 0; i < paired; i += 2) {
+            addTwoRowsOfGradients(n, h, at + i * ldh, ldh, dy, pivot, sum, products, squares);
+        }
+        if (paired < m) {
+            SCALAR.sumGradients(1, n, h, at + paired * ldh, ldh, dy, pivot, sum, products, squares);
+        }
+    }
+
+    private static void addTwoRowsOfGradients(
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            double[] pivot,
             DoubleDoubles sums,
             DoubleDoubles products,
-            double[] squares,
-            int word) {
+            double[] squares) {
         DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
-        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-        DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), word);
-        DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), word);
-        DoubleVector productSum = DoubleVector.fromArray(SPECIES, products.hi(), word);
-        DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), word);
-        DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, word);
-        for (int i = 0, k = at; i < m; i++, k += ldh) {
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
-            DoubleVector d = x.sub(c);
-            DoubleVector rounded = d.sub(x);
-            DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
-            DoubleVector next = term.add(sum);
-            rounded = next.sub(term);
-            sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))
-                    .add(sumLow);
-            sum = next;
-            squareSum = term.fma(term, squareSum);
-            DoubleVector product = d.mul(term);
-            DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
-            next = product.add(productSum);
-            rounded = next.sub(product);
-            productSumLow = product.sub(next.sub(rounded))
-                    .sub(rounded.sub(productSum))
-                    .add(low)
-                    .add(productSumLow);
-            productSum = next;
+        for (int j = 0; j < n; j += LANES) {
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+            DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
+            DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), j);
+            DoubleVector productSum = DoubleVector.fromArray(SPECIES, products.hi(), j);
+            DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), j);
+            DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, j);
+            for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
+                DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+                DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
+                DoubleVector d = x.sub(c);
+                DoubleVector rounded = d.sub(x);
+                DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
+                DoubleVector next = term.add(sum);
+                rounded = next.sub(term);
+                sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))
+                        .add(sumLow);
+                sum = next;
+                squareSum = term.fma(term, squareSum);
+                DoubleVector product = d.mul(term);
+                DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
+                next = product.add(productSum);
+                rounded = next.sub(product);
+                productSumLow = product.sub(next.sub(rounded))
+                        .sub(rounded.sub(productSum))
+                        .add(low)
+                        .add(productSumLow);
+                productSum = next;
+            }
+            sum.intoArray(sums.hi(), j);
+            sumLow.intoArray(sums.lo(), j);
+            productSum.intoArray(products.hi(), j);
+            productSumLow.intoArray(products.lo(), j);
+            squareSum.intoArray(squares, j);
         }
-        sum.intoArray(sums.hi(), word);
-        sumLow.intoArray(sums.lo(), word);
-        productSum.intoArray(products.hi(), word);
-        productSumLow.intoArray(products.lo(), word);
-        squareSum.intoArray(squares, word);
     }
 
     @Override
@@ -693,43 +707,43 @@ final class VectorKernels extends Kernels {
             SCALAR.differentiate(m, n, h, at, ldh, dy, pivot, slope, offset, factor, dh);
             return;
         }
-        for (int i = 0; i < m; i += ROWS) {
-            int rows = Math.min(ROWS, m - i);
+        int rest = n % LANES;
+        for (int i = 0; i < m; i++) {
             int row = at + i * ldh;
-            for (int g = 0; g < n; g += LANES) {
-                int j = Math.min(g, n - LANES);
-                differentiate(rows, h, row + j, ldh, dy, pivot, slope, offset, factor, j, dh);
+            differentiateRow(0, n - rest, h, row, dy, pivot, slope, offset, factor, dh);
+            if (rest > 0) {
+                differentiateRow(n - LANES, n, h, row, dy, pivot, slope, offset, factor, dh);
             }
         }
     }
 
-    private static void differentiate(
-            int m,
+    /** The columns from one to another, in whole groups. */
+    private static void differentiateRow(
+            int from,
+            int to,
             double[] h,
             int at,
-            int ldh,
             double[] dy,
             double[] pivot,
-            DoubleDoubles slopes,
-            DoubleDoubles offsets,
-            DoubleDoubles factors,
-            int j,
+            DoubleDoubles slope,
+            DoubleDoubles offset,
+            DoubleDoubles factor,
             double[] dh) {
-        DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-        DoubleVector s = DoubleVector.fromArray(SPECIES, slopes.hi(), j);
-        DoubleVector sLow = DoubleVector.fromArray(SPECIES, slopes.lo(), j);
-        DoubleVector b = DoubleVector.fromArray(SPECIES, offsets.hi(), j);
-        DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsets.lo(), j);
-        DoubleVector f = DoubleVector.fromArray(SPECIES, factors.hi(), j);
-        DoubleVector fLow = DoubleVector.fromArray(SPECIES, factors.lo(), j);
-        for (int i = 0, k = at; i < m; i++, k += ldh) {
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+        for (int j = from; j < to; j += LANES) {
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+            DoubleVector s = DoubleVector.fromArray(SPECIES, slope.hi(), j);
+            DoubleVector sLow = DoubleVector.fromArray(SPECIES, slope.lo(), j);
+            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
+            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
+            DoubleVector f = DoubleVector.fromArray(SPECIES, factor.hi(), j);
+            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
+            DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
+            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, at + j);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
             DoubleVector product = s.mul(d);
             DoubleVector productLow = s.fma(dLow, sLow.fma(d, s.fma(d, product.neg())));
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
             DoubleVector centered = term.sub(b);
             rounded = centered.sub(term);
             DoubleVector centeredLow = term.sub(centered.sub(rounded)).sub(b.add(rounded));
@@ -738,7 +752,7 @@ final class VectorKernels extends Kernels {
             DoubleVector restLow = centered.sub(rest.sub(rounded)).sub(product.add(rounded));
             DoubleVector low = centeredLow.add(restLow).sub(productLow.add(bLow));
             DoubleVector result = f.mul(rest);
-            result.add(f.fma(low, fLow.fma(rest, f.fma(rest, result.neg())))).intoArray(dh, k);
+            result.add(f.fma(low, fLow.fma(rest, f.fma(rest, result.neg())))).intoArray(dh, at + j);
         }
     }
 

@@ -62,14 +62,20 @@ record DoubleDoubles(double[] hi, double[] lo) {
     }
 
     private DoubleDoubles plus(double sign, DoubleDoubles other, DoubleDoubles to) {
+        double[] lowError = new double[hi.length];
         for (int j = 0; j < hi.length; j++) {
-            double otherHi = sign * other.hi[j];
-            double otherLo = sign * other.lo[j];
-            double high = hi[j] + otherHi;
-            double low = lo[j] + otherLo;
-            double carry = DoubleDouble.sumError(hi[j], otherHi, high) + low;
-            double carried = high + carry;
-            double rest = (carry - (carried - high)) + DoubleDouble.sumError(lo[j], otherLo, low);
+            double term = sign * other.lo[j];
+            lowError[j] = DoubleDouble.sumError(lo[j], term, lo[j] + term);
+        }
+        for (int j = 0; j < hi.length; j++) {
+            double term = sign * other.hi[j];
+            double sum = hi[j] + term;
+            to.lo[j] = DoubleDouble.sumError(hi[j], term, sum) + (lo[j] + sign * other.lo[j]);
+            to.hi[j] = sum;
+        }
+        for (int j = 0; j < hi.length; j++) {
+            double carried = to.hi[j] + to.lo[j];
+            double rest = (to.lo[j] - (carried - to.hi[j])) + lowError[j];
             double sum = carried + rest;
             to.hi[j] = sum;
             to.lo[j] = rest - (sum - carried);

@@ -167,7 +167,7 @@ public final class Normalization {
             squares.minus(r.times(sum, work), sumOfSquares);
             DoubleDoubles inside = sumOfSquares // σ² + ε (3)
                     .dividedBy(m, work)
-                    .plus(DoubleDoubles.zeros(width).fill(DoubleDouble.of(epsilon)), work);
+                    .plus(v.fill(DoubleDouble.of(epsilon)), work);
             inside.inverseSqrt(v); // (9)
             v.times(DoubleDoubles.of(part(gamma)), factor);
             DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, sum), sum);
@@ -235,10 +235,11 @@ public final class Normalization {
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {
+            DoubleDoubles work = DoubleDoubles.zeros(width);
             DoubleDoubles mean = DoubleDoubles.of(pivot).plus(r, DoubleDoubles.zeros(width)); // (2)
             DoubleDoubles variance = sumOfSquares.dividedBy(m - 1, DoubleDoubles.zeros(width));
-            double[] movedMean = moved(momentum, part(runningMean), mean);
-            double[] movedVariance = moved(momentum, part(runningVariance), variance);
+            double[] movedMean = moved(momentum, part(runningMean), mean, work);
+            double[] movedVariance = moved(momentum, part(runningVariance), variance, work);
             for (int j = 0; j < width; j++) {
                 int column = from + j;
                 if (scaled[j] != null) {
@@ -255,14 +256,13 @@ public final class Normalization {
             }
         }
 
-        private double[] moved(double momentum, double[] running, DoubleDoubles batch) {
+        /** Writes over running, and returns it. */
+        private double[] moved(double momentum, double[] running, DoubleDoubles batch, DoubleDoubles work) {
             DoubleDoubles kept = DoubleDoubles.of(running);
-            DoubleDoubles work = DoubleDoubles.zeros(width);
             kept = work.fill(DoubleDouble.sum(1, -momentum)).times(kept, kept);
-            DoubleDoubles sum = kept.plus(batch.times(work.fill(DoubleDouble.of(momentum)), work), kept);
-            double[] moved = new double[width];
-            sum.values(moved, 0);
-            return moved;
+            kept.plus(batch.times(work.fill(DoubleDouble.of(momentum)), work), kept)
+                    .values(running, 0);
+            return running;
         }
 
         private int rows(int i) {

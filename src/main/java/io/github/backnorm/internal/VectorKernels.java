@@ -762,14 +762,18 @@ final class VectorKernels extends Kernels {
             SCALAR.reluBackward(m, n, y, at, ld, da, dy);
             return;
         }
+        int rest = n % LANES;
         for (int i = 0; i < m; i++) {
-            reluBackward(n, y, at + i * ld, da, dy);
+            reluBackward(0, n - rest, y, at + i * ld, da, dy);
+            if (rest > 0) {
+                reluBackward(n - LANES, n, y, at + i * ld, da, dy);
+            }
         }
     }
 
-    private static void reluBackward(int n, double[] y, int at, double[] da, double[] dy) {
-        for (int g = 0; g < n; g += LANES) {
-            int j = Math.min(g, n - LANES);
+    /** The columns from one to another, in whole groups. */
+    private static void reluBackward(int from, int to, double[] y, int at, double[] da, double[] dy) {
+        for (int j = from; j < to; j += LANES) {
             DoubleVector x = DoubleVector.fromArray(SPECIES, y, at + j);
             DoubleVector zero = DoubleVector.fromArray(SPECIES, ZEROS, 0);
             zero.blend(DoubleVector.fromArray(SPECIES, da, at + j), x.compare(VectorOperators.GT, zero))

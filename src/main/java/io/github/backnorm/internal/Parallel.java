@@ -16,6 +16,9 @@ import java.util.function.IntConsumer;
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
  * Callers cut their work into {@value #TASKS_PER_THREAD} tasks a thread or more.
  *
+ * <p>A thread that has helped looks for more work for a moment before it goes back to the pool, for to wake it up takes as
+ * long as a small product. Meanwhile smaller work is worth its help.
+ *
  * <p>When a task throws, no further one is begun, and the caller gets the first exception once none runs any more.
  *
  * <p>The system property {@code backnorm.threads} sets the number of threads, the caller's included, up to one more than
@@ -46,8 +49,25 @@ final class Parallel {
      */
     static double threshold = 1.6e7;
 
-    /** How long the caller looks for the end of the last task before it sleeps, which costs as much as waking up. */
+    /** The part of the threshold that is enough while a helper is looking for work. */
+    private static final double PART_OF_THRESHOLD = 1.0 / 8;
+
+    /**
+     * How long a thread looks for the end of the last task, or for more work, before it sleeps, which costs as much as
+     * waking up.
+     */
     private static final long PATIENCE = 50_000; // ns
+
+    /** How long nobody looks for more work once a thread that did has not been running: its processor is wanted. */
+    private static final long REST = 100_000_000; // ns
+
+    private static volatile long endOfRest = System.nanoTime();
+
+    /** The job begun last, as long as it is not done: what helpers look for. */
+    private static final AtomicReference<Job> LATEST = new AtomicReference<>();
+
+    /** Helpers that are looking. */
+    private static final AtomicInteger LOOKING = new AtomicInteger();
 
     private Parallel() {}
 
@@ -72,12 +92,12 @@ final class Parallel {
     }
 
     /**
-     * Whether work of this size is worth spreading over threads.
+     * Whether work of this size is worth spreading over threads. It may not be a moment later.
      *
      * @param operations additions, multiplications and the like
      */
     static boolean pays(double operations) {
-        return threads() > 1 && operations >= threshold;
+        return threads() > 1 && operations >= (LOOKING.get() > 0 ? PART_OF_THRESHOLD * threshold : threshold);
     }
 
     /** The number of tasks that work should at least be cut into. */
@@ -94,12 +114,33 @@ final class Parallel {
             }
             return;
         }
-        Job job = new Job(tasks, task);
-        for (int i = 0; i < helpers; i++) {
+        Job job = new Job(tasks, task, helpers);
+        LATEST.set(job);
+        for (int i = LOOKING.get(); i < helpers; i++) {
             askForHelp(job);
         }
         job.work();
         job.await();
+    }
+
+    /** Looks for a job other than the last one; null if none is begun for a while. */
+    private static Job next(Job last) {
+        long now = System.nanoTime();
+        if (now - endOfRest < 0) {
+            return null;
+        }
+        LOOKING.incrementAndGet();
+        long end = now + PATIENCE;
+        for (Job job = LATEST.get(); (job == last || job == null) && now - end < 0; job = LATEST.get()) {
+            Thread.onSpinWait();
+            now = System.nanoTime();
+        }
+        LOOKING.decrementAndGet();
+        if (now - end > 10 * PATIENCE) {
+            endOfRest = now + REST;
+        }
+        Job job = LATEST.get(); // once more: so far the caller has counted on this thread
+        return job == last ? null : job;
     }
 
     private static void askForHelp(Job job) {
@@ -120,19 +161,25 @@ final class Parallel {
         private final int tasks;
         private final AtomicInteger next = new AtomicInteger();
         private final AtomicInteger done = new AtomicInteger();
+        private final AtomicInteger places; // for helpers
         private final AtomicReference<Throwable> failure = new AtomicReference<>();
         private final Thread caller = Thread.currentThread();
         private volatile IntConsumer task;
 
-        Job(int tasks, IntConsumer task) {
+        Job(int tasks, IntConsumer task, int helpers) {
             this.tasks = tasks;
             this.task = task;
+            this.places = new AtomicInteger(helpers);
         }
 
         @Override
         public void run() {
             WAITING.decrementAndGet();
-            HELPED.add(work());
+            for (Job job = this; job != null; job = next(job)) {
+                if (job.places.getAndDecrement() > 0) {
+                    HELPED.add(job.work());
+                }
+            }
         }
 
         /** Does tasks until none is left, and returns how many. */
@@ -168,6 +215,7 @@ final class Parallel {
             if (interrupted) {
                 Thread.currentThread().interrupt();
             }
+            LATEST.compareAndSet(this, null);
             task = null; // a helper that comes late must not keep the arrays alive
             if (failure.get() instanceof RuntimeException runtime) {
                 throw runtime;

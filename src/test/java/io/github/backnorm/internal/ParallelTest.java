@@ -15,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicIntegerArray;
+import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
@@ -262,12 +263,48 @@ final class ParallelTest {
     }
 
     @Test
+    void run_moreHelpersLookForWorkThanWanted_leavesThemOut() {
+        for (int repetition = 0; repetition < 200; repetition++) {
+            Parallel.threads = 3;
+            assertAllThreadsWork();
+            Parallel.threads = 2;
+            Set<Thread> threads = ConcurrentHashMap.newKeySet();
+            Parallel.run(true, 6, task -> {
+                threads.add(Thread.currentThread());
+                LockSupport.parkNanos(100_000);
+            });
+            assertThat(threads).hasSizeLessThanOrEqualTo(2);
+        }
+    }
+
+    @Test
+    void run_againAndAgain_eachTimeOnAllThreads() {
+        for (int repetition = 0; repetition < 1000; repetition++) {
+            assertAllThreadsWork();
+        }
+    }
+
+    @Test
     void pays_thresholdAndThreads_bothCount() {
         Parallel.threshold = 100;
-        assertThat(Parallel.pays(99)).isFalse();
+        while (Parallel.pays(99)) { // until no helper is looking for work
+            Thread.onSpinWait();
+        }
         assertThat(Parallel.pays(100)).isTrue();
         Parallel.threads = 1;
         assertThat(Parallel.pays(1e9)).isFalse();
+    }
+
+    @Test
+    void pays_helpersHaveJustWorked_smallerWorkForAMoment() {
+        Parallel.threshold = 160;
+        do {
+            assertAllThreadsWork();
+        } while (!Parallel.pays(20)); // until the time is up
+        assertThat(Parallel.pays(19)).isFalse();
+        while (Parallel.pays(20)) { // until the time is up
+            Thread.onSpinWait();
+        }
     }
 
     @ParameterizedTest

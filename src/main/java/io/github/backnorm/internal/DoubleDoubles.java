@@ -61,6 +61,7 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return plus(-1, other, to);
     }
 
+    /** In three loops, for of all its operations in one C2 makes no vectors. */
     private DoubleDoubles plus(double sign, DoubleDoubles other, DoubleDoubles to) {
         double[] lowError = new double[hi.length];
         for (int j = 0; j < hi.length; j++) {

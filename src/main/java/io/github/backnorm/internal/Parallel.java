@@ -11,10 +11,13 @@ import java.util.function.IntConsumer;
 /**
  * Work cut into tasks that do not depend on each other, on the caller's thread and idle threads of the common pool.
  *
- * <p>Whoever is free takes the next task. The caller takes tasks too and waits only for those that another thread has
+ * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has
  * begun, so that nothing is ever stuck: not inside a parallel stream, whose threads are the same, not when the pool is
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
  * Callers cut their work into {@value #TASKS_PER_THREAD} tasks a thread or more.
+ *
+ * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
+ * in its caches much of what it wrote in the job before.
  *
  * <p>A thread that has helped looks for more work for a moment before it goes back to the pool, for to wake it up takes as
  * long as a small product. Meanwhile smaller work is worth its help.
@@ -159,7 +162,9 @@ final class Parallel {
     /** The pool runs it: help that has been asked for. */
     private static final class Job implements Runnable {
         private final int tasks;
-        private final AtomicInteger next = new AtomicInteger();
+        private final AtomicInteger begun = new AtomicInteger();
+        private int fromFront; // by the caller
+        private final AtomicInteger fromBack = new AtomicInteger(); // by helpers
         private final AtomicInteger done = new AtomicInteger();
         private final AtomicInteger places; // for helpers
         private final AtomicReference<Throwable> failure = new AtomicReference<>();
@@ -185,8 +190,10 @@ final class Parallel {
         /** Does tasks until none is left, and returns how many. */
         int work() {
             IntConsumer task = this.task;
+            boolean helps = Thread.currentThread() != caller;
             int worked = 0;
-            for (int i = next.getAndIncrement(); i < tasks; i = next.getAndIncrement()) {
+            while (begun.getAndIncrement() < tasks) {
+                int i = helps ? tasks - 1 - fromBack.getAndIncrement() : fromFront++;
                 try {
                     if (failure.get() == null) {
                         task.accept(i);
@@ -195,7 +202,7 @@ final class Parallel {
                     failure.compareAndSet(null, thrown);
                 }
                 worked++;
-                if (done.incrementAndGet() == tasks && Thread.currentThread() != caller) {
+                if (done.incrementAndGet() == tasks && helps) {
                     LockSupport.unpark(caller);
                 }
             }

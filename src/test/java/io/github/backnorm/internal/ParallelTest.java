@@ -93,6 +93,27 @@ final class ParallelTest {
     }
 
     @Test
+    void run_callerAndHelpers_takeTasksFromTheTwoEnds() {
+        Thread caller = Thread.currentThread();
+        Thread[] by = new Thread[20];
+        CountDownLatch begun = new CountDownLatch(3);
+        CountDownLatch callersSecond = new CountDownLatch(2);
+        Parallel.run(true, by.length, task -> {
+            by[task] = Thread.currentThread();
+            begun.countDown();
+            await(begun);
+            if (Thread.currentThread() == caller) {
+                callersSecond.countDown();
+            } else {
+                await(callersSecond);
+            }
+        });
+        assertThat(by[19]).isNotEqualTo(caller);
+        assertThat(by).startsWith(caller, caller);
+        assertThat(List.of(by).subList(0, List.of(by).lastIndexOf(caller))).containsOnly(caller);
+    }
+
+    @Test
     void run_notParallelOrOneThread_staysOnCallersThread() {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
         Parallel.run(false, 100, task -> threads.add(Thread.currentThread()));

@@ -215,9 +215,8 @@ public final class Matrix {
             throw Checks.refusal(
                     "Matrix.times", "right", Checks.shape(right), columns + "xN (this is " + Checks.shape(this) + ")");
         }
-        double[] product = new double[Checks.requireSize(rows, right.columns, "Matrix.times")];
-        Products.gemm(rows, right.columns, columns, data, right.data, product);
-        return wrap(rows, right.columns, product);
+        Checks.requireSize(rows, right.columns, "Matrix.times");
+        return wrap(rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, null));
     }
 
     /**
@@ -225,28 +224,21 @@ public final class Matrix {
      * null for a new one.
      */
     Matrix timesPlusRow(Matrix right, Matrix row, double[] given) {
-        double[] sum = arrayFor(rows, right.columns, given, "Matrix.timesPlusRow");
-        Products.gemm(rows, right.columns, columns, data, right.data, row.data, sum);
-        return wrap(rows, right.columns, sum);
+        Checks.requireSize(rows, right.columns, "Matrix.timesPlusRow");
+        return wrap(
+                rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, row.data, given));
     }
 
     /** {@code thisᵀ·right}; the numbers of rows are equal. */
     Matrix transposeTimes(Matrix right) {
-        double[] product = new double[Checks.requireSize(columns, right.columns, "Matrix.transposeTimes")];
-        Products.gemmTN(columns, right.columns, rows, data, right.data, product);
-        return wrap(columns, right.columns, product);
+        Checks.requireSize(columns, right.columns, "Matrix.transposeTimes");
+        return wrap(columns, right.columns, Products.gemmTN(columns, right.columns, rows, data, right.data, null));
     }
 
     /** {@code this·rightᵀ}; the numbers of columns are equal. The array is for the result; null for a new one. */
     Matrix timesTranspose(Matrix right, double[] given) {
-        double[] product = arrayFor(rows, right.rows, given, "Matrix.timesTranspose");
-        Products.gemmNT(rows, right.rows, columns, data, right.data, product);
-        return wrap(rows, right.rows, product);
-    }
-
-    private static double[] arrayFor(int rows, int columns, double[] given, String method) {
-        int size = Checks.requireSize(rows, columns, method);
-        return given == null ? new double[size] : given;
+        Checks.requireSize(rows, right.rows, "Matrix.timesTranspose");
+        return wrap(rows, right.rows, Products.gemmNT(rows, right.rows, columns, data, right.data, given));
     }
 
     /**

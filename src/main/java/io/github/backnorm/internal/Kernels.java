@@ -25,13 +25,15 @@ abstract class Kernels {
     // Products
 
     /**
-     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null. C may have any
-     * content before.
+     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null; m,
+     * n and k are at least 1.
      *
      * @param aTransposed whether A is given as k×m
      * @param bTransposed whether B is given as n×k
+     * @param c where C goes, with any content before; null for a new array
+     * @return C
      */
-    abstract void gemm(
+    abstract double[] gemm(
             int m,
             int n,
             int k,

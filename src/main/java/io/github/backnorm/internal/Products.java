@@ -3,7 +3,8 @@ package io.github.backnorm.internal;
 import java.util.Arrays;
 
 /**
- * Matrix products over row-major arrays: {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}.
+ * Matrix products over row-major arrays: {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}. C goes into the array given, whose
+ * content does not matter, or, where that is null, into a new one.
  *
  * <p>Every entry of C is one chain {@code acc = fma(a, b, acc)} that starts at +0.0 and runs over the inner index in
  * increasing order, whatever the shape; no term is skipped. So an entry depends on nothing but its row of A and its
@@ -16,26 +17,26 @@ public final class Products {
     private Products() {}
 
     /** {@code C = A·B} with A m×k, B k×n. */
-    public static void gemm(int m, int n, int k, double[] a, double[] b, double[] c) {
-        gemm(m, n, k, a, b, null, c);
+    public static double[] gemm(int m, int n, int k, double[] a, double[] b, double[] c) {
+        return gemm(m, n, k, a, b, null, c);
     }
 
     /** {@code C = A·B}, with a row added to each row of the product, which is one addition after the chain. */
-    public static void gemm(int m, int n, int k, double[] a, double[] b, double[] row, double[] c) {
-        gemm(Kernels.chosen(), m, n, k, a, false, b, false, row, c);
+    public static double[] gemm(int m, int n, int k, double[] a, double[] b, double[] row, double[] c) {
+        return gemm(Kernels.chosen(), m, n, k, a, false, b, false, row, c);
     }
 
     /** {@code C = Aᵀ·B} with A k×m, B k×n. */
-    public static void gemmTN(int m, int n, int k, double[] a, double[] b, double[] c) {
-        gemm(Kernels.chosen(), m, n, k, a, true, b, false, null, c);
+    public static double[] gemmTN(int m, int n, int k, double[] a, double[] b, double[] c) {
+        return gemm(Kernels.chosen(), m, n, k, a, true, b, false, null, c);
     }
 
     /** {@code C = A·Bᵀ} with A m×k, B n×k. */
-    public static void gemmNT(int m, int n, int k, double[] a, double[] b, double[] c) {
-        gemm(Kernels.chosen(), m, n, k, a, false, b, true, null, c);
+    public static double[] gemmNT(int m, int n, int k, double[] a, double[] b, double[] c) {
+        return gemm(Kernels.chosen(), m, n, k, a, false, b, true, null, c);
     }
 
-    static void gemm(
+    static double[] gemm(
             Kernels kernels,
             int m,
             int n,
@@ -46,14 +47,15 @@ public final class Products {
             boolean bTransposed,
             double[] row,
             double[] c) {
-        if (k > 0) {
-            kernels.gemm(m, n, k, a, aTransposed, b, bTransposed, row, c);
-            return;
+        if (m > 0 && n > 0 && k > 0) {
+            return kernels.gemm(m, n, k, a, aTransposed, b, bTransposed, row, c);
         }
-        Arrays.fill(c, 0, m * n, 0.0);
+        double[] zeros = c == null ? new double[m * n] : c;
+        Arrays.fill(zeros, 0, m * n, 0.0);
         for (int i = 0; i < m && row != null; i++) {
-            Kernels.add(n, row, 0, c, i * n);
+            Kernels.add(n, row, 0, zeros, i * n);
         }
+        return zeros;
     }
 
     /** {@code B (n×m) = Aᵀ} with A m×n. */

@@ -8,7 +8,7 @@ final class ScalarKernels extends Kernels {
     }
 
     @Override
-    void gemm(
+    double[] gemm(
             int m,
             int n,
             int k,
@@ -18,7 +18,9 @@ final class ScalarKernels extends Kernels {
             boolean bTransposed,
             double[] bias,
             double[] c) {
-        ScalarProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, c);
+        double[] product = c == null ? new double[m * n] : c;
+        ScalarProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, product);
+        return product;
     }
 
     @Override

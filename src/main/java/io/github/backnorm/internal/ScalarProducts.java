@@ -46,7 +46,7 @@ final class ScalarProducts {
         c = rows(ROWS, width);
     }
 
-    /** As {@link Kernels#gemm}; k is at least 1. */
+    /** As {@link Kernels#gemm}, into an array. */
     static void gemm(
             int m,
             int n,

@@ -44,7 +44,7 @@ final class VectorKernels extends Kernels {
     }
 
     @Override
-    void gemm(
+    double[] gemm(
             int m,
             int n,
             int k,
@@ -55,13 +55,12 @@ final class VectorKernels extends Kernels {
             double[] bias,
             double[] c) {
         if (m <= FEW_ROWS && !aTransposed && !bTransposed) {
-            rows(m, n, k, a, b, bias, c);
-        } else {
-            VectorProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, c);
+            return rows(m, n, k, a, b, bias, c == null ? new double[m * n] : c);
         }
+        return VectorProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, c);
     }
 
-    private static void rows(int m, int n, int k, double[] a, double[] b, double[] bias, double[] c) {
+    private static double[] rows(int m, int n, int k, double[] a, double[] b, double[] bias, double[] c) {
         for (int i = 0; i < m; i++) {
             Arrays.fill(c, i * n, (i + 1) * n, 0.0);
             int p = 0;
@@ -76,6 +75,7 @@ final class VectorKernels extends Kernels {
                 add(n, bias, 0, c, i * n);
             }
         }
+        return c;
     }
 
     /** {@code c[j] = fma(x3, b[3,j], fma(x2, b[2,j], fma(x1, b[1,j], fma(x0, b[0,j], c[j]))))} for four rows of B. */

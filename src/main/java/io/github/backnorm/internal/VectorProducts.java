@@ -23,7 +23,7 @@ import java.util.function.IntConsumer;
  */
 final class VectorProducts {
     static final int BLOCK_K = 1024;
-    static final int BLOCK_M = 504; // a multiple of STRIP
+    static final int BLOCK_M = 516; // a multiple of STRIP
     static final int BLOCK_N = 512; // a multiple of PANEL
     private static final int GROUP = 1 << 16; // entries
     private static final int PANELS = 4; // packed in one task
@@ -44,11 +44,12 @@ final class VectorProducts {
     private final int ldb;
     private final boolean bTransposed;
     private final double[] bias;
-    private final double[] c;
     private final boolean parallel;
     private final double[] packed;
     private final int packedA; // where the packed block of A begins
     private final int packedBias;
+
+    private double[] c; // null until it is made
 
     // The block: rows i0 and on, columns j0 and on, p0 and on of the inner index.
     private int i0;
@@ -85,8 +86,8 @@ final class VectorProducts {
         packed = Scratch.take(packedBias + BLOCK_N); // a tile adds a whole panel of the bias
     }
 
-    /** As {@link Kernels#gemm}; k is at least 1. */
-    static void gemm(
+    /** As {@link Kernels#gemm}. */
+    static double[] gemm(
             int m,
             int n,
             int k,
@@ -99,6 +100,7 @@ final class VectorProducts {
         VectorProducts product = new VectorProducts(m, n, k, a, aTransposed, b, bTransposed, bias, c);
         product.blocks(m, k);
         Scratch.giveBack(product.packed);
+        return product.c;
     }
 
     private static int multiple(int size, int of) {
@@ -116,19 +118,30 @@ final class VectorProducts {
                 last = p0 + depth == k;
                 for (i0 = 0; i0 < m; i0 += BLOCK_M) {
                     rows = Math.min(BLOCK_M, m - i0);
-                    int ofB = i0 == 0 ? (panels() + PANELS - 1) / PANELS : 0;
-                    int ofA = (strips() + STRIPS - 1) / STRIPS;
-                    run(ofB + ofA, task -> {
-                        if (task < ofB) {
-                            packPanels(task);
-                        } else {
-                            packStrips(task - ofB);
-                        }
-                    });
+                    pack(m);
                     tiles();
                 }
             }
         }
+    }
+
+    /** Packs the block, and makes C if there is none. The first and the last threads' panels are apart, as their tiles. */
+    private void pack(int m) {
+        int ofB = i0 == 0 ? (panels() + PANELS - 1) / PANELS : 0;
+        int ofA = (strips() + STRIPS - 1) / STRIPS;
+        int ofC = c == null ? 1 : 0;
+        int first = ofB / 2;
+        run(ofB + ofA + ofC, task -> {
+            if (task < first) {
+                packPanels(task);
+            } else if (task < first + ofA) {
+                packStrips(task - first);
+            } else if (task < ofB + ofA) {
+                packPanels(task - ofA);
+            } else {
+                c = new double[m * n];
+            }
+        });
     }
 
     private void run(int tasks, IntConsumer task) {

@@ -151,7 +151,7 @@ public final class Affine extends ArrayLayer implements Layer {
     public void backwardParameters(Matrix dy) {
         Pass pass = Checks.requirePass(this.pass, "Affine");
         Checks.requireShape(dy, pass.x.rows(), outputs(), "Affine.backward", "dy");
-        weight.setGradient(pass.x.transposeTimes(dy)); // (21)
+        weight.setOwnGradient(pass.x.transposeTimes(dy, weight.spareArray())); // (21)
         bias.setGradient(dy.columnSums()); // (22)
     }
 

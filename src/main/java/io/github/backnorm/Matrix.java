@@ -229,10 +229,10 @@ public final class Matrix {
                 rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, row.data, given));
     }
 
-    /** {@code thisᵀ·right}; the numbers of rows are equal. */
-    Matrix transposeTimes(Matrix right) {
+    /** {@code thisᵀ·right}; the numbers of rows are equal. The array is for the result; null for a new one. */
+    Matrix transposeTimes(Matrix right, double[] given) {
         Checks.requireSize(columns, right.columns, "Matrix.transposeTimes");
-        return wrap(columns, right.columns, Products.gemmTN(columns, right.columns, rows, data, right.data, null));
+        return wrap(columns, right.columns, Products.gemmTN(columns, right.columns, rows, data, right.data, given));
     }
 
     /** {@code this·rightᵀ}; the numbers of columns are equal. The array is for the result; null for a new one. */

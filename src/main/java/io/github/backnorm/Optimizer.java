@@ -190,7 +190,7 @@ public final class Optimizer {
             Matrix value = parameter.value();
             double[] updated = new double[value.data().length];
             updateOf.computeIfAbsent(parameter, absent -> updates.apply(updated.length))
-                    .apply(keep, rate, value.data(), parameter.gradient().data(), updated);
+                    .apply(keep, rate, value.data(), parameter.ownGradient().data(), updated);
             parameter.setValue(Matrix.wrap(value.rows(), value.columns(), updated));
         }
     }
@@ -204,7 +204,7 @@ public final class Optimizer {
             if (!seen.add(parameter)) {
                 throw Checks.occursTwice("Optimizer.step", what + " (" + parameter.name() + ")");
             }
-            parameter.gradient();
+            parameter.ownGradient();
         }
     }
 

@@ -13,6 +13,7 @@ public final class Parameter {
     private final String name;
     private volatile Matrix value;
     private Matrix gradient;
+    private boolean shown; // the gradient, so that its array must stay as it is
 
     /**
      * Makes a parameter without a gradient.
@@ -57,10 +58,26 @@ public final class Parameter {
      * @throws IllegalStateException if there has been no backward pass yet
      */
     public Matrix gradient() {
+        shown = true;
+        return ownGradient();
+    }
+
+    /** The gradient, for the library, which neither keeps nor shows it. */
+    Matrix ownGradient() {
         if (gradient == null) {
             throw Checks.noGradient(name);
         }
         return gradient;
+    }
+
+    /** The array of a gradient that nobody was shown, to be written over by the next one; null if there is none. */
+    double[] spareArray() {
+        if (gradient == null || shown) {
+            return null;
+        }
+        double[] array = gradient.data();
+        gradient = null;
+        return array;
     }
 
     /**
@@ -71,7 +88,14 @@ public final class Parameter {
      */
     public void setGradient(Matrix gradient) {
         Checks.requireShape(gradient, value.rows(), value.columns(), "Parameter.setGradient", name);
+        setOwnGradient(gradient);
+        shown = true;
+    }
+
+    /** Sets a gradient of the right shape whose array is the library's own. */
+    void setOwnGradient(Matrix gradient) {
         this.gradient = gradient;
+        shown = false;
     }
 
     /** {@return name and shape} */

@@ -43,6 +43,49 @@ final class AffineTest {
         assertThat(layer.bias().gradient()).isEqualTo(Matrix.ofRow(1, 0));
     }
 
+    /** dW of an x of 1 and a dy is dy. */
+    private static void backward(Affine layer, double... dy) {
+        layer.forward(Matrix.ofRow(1, 1, 1));
+        layer.backwardParameters(Matrix.ofRow(dy));
+    }
+
+    @Test
+    void backward_gradientWasRead_staysAsItWas() {
+        Affine layer = layer();
+        backward(layer, 1, 2);
+        Matrix first = layer.weight().gradient();
+        backward(layer, 3, 4);
+        backward(layer, 5, 6);
+        Matrix third = layer.weight().gradient();
+        backward(layer, 7, 8);
+
+        assertThat(first).isEqualTo(Matrix.of(3, 2, 1, 2, 1, 2, 1, 2));
+        assertThat(third).isEqualTo(Matrix.of(3, 2, 5, 6, 5, 6, 5, 6));
+        assertThat(layer.weight().gradient()).isEqualTo(Matrix.of(3, 2, 7, 8, 7, 8, 7, 8));
+    }
+
+    @Test
+    void backward_gradientWasSetByUser_leavesItAlone() {
+        Affine layer = layer();
+        Matrix clipped = Matrix.zeros(3, 2);
+        layer.weight().setGradient(clipped);
+        backward(layer, 1, 2);
+
+        assertThat(clipped).isEqualTo(Matrix.zeros(3, 2));
+    }
+
+    @Test
+    void backward_gradientNotRead_writesOverIt() {
+        Affine layer = layer();
+        backward(layer, 1, 2);
+        double[] array = layer.weight().ownGradient().data();
+        Optimizer.sgd(1).step(List.of(layer.weight(), layer.bias()));
+        backward(layer, 3, 4);
+
+        assertThat(layer.weight().gradient().data()).isSameAs(array).containsExactly(3, 4, 3, 4, 3, 4);
+        assertThat(layer.weight().value()).isEqualTo(Matrix.of(3, 2, 0, 0, 2, 2, 4, 4));
+    }
+
     @Test
     void forwardAndInfer_nonFiniteEntries_passThroughIeeeArithmetic() {
         Affine layer = new Affine(Matrix.of(2, 1, 0, 1), Matrix.ofRow(0));

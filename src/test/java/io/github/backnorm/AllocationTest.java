@@ -91,10 +91,7 @@ final class AllocationTest {
     /** The arrays that a step gives to its user, and those that the layers work in. */
     private static long mostOfTraining() {
         long results = bytes(Steps.BATCH, Steps.OUTPUTS) // y
-                + bytes(Steps.INPUTS, Steps.FEATURES) // dW, db, of both
-                + bytes(1, Steps.FEATURES)
-                + bytes(Steps.FEATURES, Steps.OUTPUTS)
-                + bytes(1, Steps.OUTPUTS)
+                + bytes(1, Steps.FEATURES + Steps.OUTPUTS) // db, of both; dW is written over the one before
                 + bytes(4, Steps.FEATURES); // dγ, dβ, running statistics
         long work = bytes(48, Steps.FEATURES); // batch norm's statistics and sums: some 50 numbers a column
         return results

@@ -58,7 +58,7 @@ final class MatrixTest {
                 arguments("times, factor", A.times(-2), Matrix.of(2, 3, -2, -4, -6, -8, -10, -12)),
                 arguments(
                         "transposeTimes",
-                        A.transposeTimes(C),
+                        A.transposeTimes(C, null),
                         Matrix.of(3, 3, 170, 220, 270, 220, 290, 360, 270, 360, 450)),
                 arguments("timesTranspose", A.timesTranspose(C, null), Matrix.of(2, 2, 140, 320, 320, 770)),
                 arguments("transpose", A.transpose(), Matrix.of(3, 2, 1, 4, 2, 5, 3, 6)),
@@ -238,7 +238,7 @@ final class MatrixTest {
         forAnyFactors((a, b, seeds) -> {
             Matrix product = a.times(b);
             assertThat(b.transpose().times(a.transpose())).as(seeds).isEqualTo(product.transpose());
-            assertThat(a.transpose().transposeTimes(b)).as(seeds).isEqualTo(product);
+            assertThat(a.transpose().transposeTimes(b, null)).as(seeds).isEqualTo(product);
             assertThat(a.timesTranspose(b.transpose(), null)).as(seeds).isEqualTo(product);
         });
     }
@@ -333,7 +333,7 @@ final class MatrixTest {
     static Stream<Arguments> otherOperations() {
         return Stream.of(
                 operation("times", Matrix::times),
-                operation("transposeTimes", Matrix::transposeTimes),
+                operation("transposeTimes", (x, y) -> x.transposeTimes(y, null)),
                 operation("timesTranspose", (x, y) -> x.timesTranspose(y, null)),
                 operation("plusRow", (x, y) -> x.plusRow(y.row(0))),
                 operation("transpose", (x, y) -> x.transpose()),
@@ -486,7 +486,7 @@ final class MatrixTest {
                 refused("times", "right is 2x3, expected 3xN (this is 2x3)", () -> A.times(C)),
                 refused("times", "right is null, expected a value", () -> A.times((Matrix) null)),
                 refused("times", tooLarge, () -> column0.times(row0)),
-                refused("transposeTimes", tooLarge, () -> row0.transposeTimes(row0)),
+                refused("transposeTimes", tooLarge, () -> row0.transposeTimes(row0, null)),
                 refused("timesTranspose", tooLarge, () -> column0.timesTranspose(column0, null)),
                 refused("plusRow", "row is 1x2, expected 1x3", () -> A.plusRow(Matrix.ofRow(1, 2))),
                 refused("plusRow", "row is 2x3, expected 1x3", () -> A.plusRow(A)),

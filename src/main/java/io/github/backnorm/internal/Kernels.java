@@ -25,8 +25,8 @@ abstract class Kernels {
     // Products
 
     /**
-     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null; m,
-     * n and k are at least 1.
+     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null; m, n and k are at
+     * least 1.
      *
      * @param aTransposed whether A is given as k×m
      * @param bTransposed whether B is given as n×k

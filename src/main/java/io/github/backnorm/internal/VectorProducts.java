@@ -7,14 +7,15 @@ import java.util.function.IntConsumer;
  *
  * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up to
  * four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by one panel. The
- * block of B is packed together with the first one of A: threads are called together once less. A packed operand lies in
- * the order in which a tile reads it, with strides that the compiler knows. At the edges it has gaps, filled with
- * anything: their tiles go through an array of one tile, of which only what belongs to C is copied.
+ * block of B is packed together with the first one of A, while a new array for C is zeroed: threads are called together
+ * once less. A packed operand lies in the order in which a tile reads it, with strides that the compiler knows. At the
+ * edges it has gaps, filled with anything: their tiles go through an array of one tile, of which only what belongs to C is
+ * copied.
  *
  * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
- * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have at most 4
- * MB each. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
+ * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have at most
+ * 4.1 MB each. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
  * region, as it does with large ones, no vector lies across two cache lines.
@@ -125,7 +126,10 @@ final class VectorProducts {
         }
     }
 
-    /** Packs the block, and makes C if there is none. The first and the last threads' panels are apart, as their tiles. */
+    /**
+     * Packs the block, and makes C if there is none. The panels are the first and the last tasks, so that a thread
+     * multiplies by about those that it has packed ({@link Parallel}).
+     */
     private void pack(int m) {
         int ofB = i0 == 0 ? (panels() + PANELS - 1) / PANELS : 0;
         int ofA = (strips() + STRIPS - 1) / STRIPS;

@@ -70,7 +70,10 @@ public final class Parameter {
         return gradient;
     }
 
-    /** The array of a gradient that nobody was shown, to be written over by the next one; null if there is none. */
+    /**
+     * The array of a gradient that nobody was shown, to be written over by the next one, until which there
+     * is none; null if there is no such array.
+     */
     double[] spareArray() {
         if (gradient == null || shown) {
             return null;

@@ -14,8 +14,8 @@ import java.util.function.IntConsumer;
  *
  * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
- * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have at most
- * 4.1 MB each. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
+ * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have little
+ * over 4 MB each at most. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
  * region, as it does with large ones, no vector lies across two cache lines.

@@ -140,6 +140,14 @@ enum HardColumns {
     SUM_CANCELS(rows(5, 5, 5, 5, 5, 5), epsilons(1e-5), column -> {
         column.cancelTwice(column.h);
         column.cancelTwice(column.dy);
+    }),
+
+    /** All entries but one near the same number, and that one as far off as the mean may be the pivot, more or less. */
+    ONE_OUTLIER(rows(), epsilons(1e-5, 1e-20), column -> {
+        double center = column.sign() * column.magnitude(-3, 3);
+        double spread = column.magnitude(-12, -1);
+        column.fillH(k -> center * (1 + spread * column.gaussian()));
+        column.h[column.below(column.n)] = center * 2 * column.uniform();
     });
 
     private static final long SEED = 20261123;

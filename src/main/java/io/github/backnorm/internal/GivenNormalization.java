@@ -59,7 +59,7 @@ public final class GivenNormalization {
         for (int i = 0; i < m; i += BLOCK) {
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
-            kernels.normalize(rows, n, h, at, n, mean, factor, offset, least, y);
+            kernels.normalizeBy(rows, n, h, at, n, mean, factor, offset, least, y);
             for (int k = at; k < at + rows * n; k++) {
                 if (!Double.isFinite(y[k])) {
                     set(k, h, least, y);

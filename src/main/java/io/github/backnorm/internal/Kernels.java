@@ -66,15 +66,17 @@ abstract class Kernels {
 
     // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
     // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays; the low
-    // words of sums collect errors and are not made part of a double-double again (DoubleDoubles.carry). The
-    // deviations d = h − c, c being the pivot, are two words, exactly, and so are the products of d and one word up to
-    // their third word. dy, dh and y are laid out as h.
+    // words of sums collect errors and are not made part of a double-double again (DoubleDoubles.carry). dy, dh and y
+    // are laid out as h.
+
+    // By a batch's own statistics. The deviations d = h − c, c being the pivot, are exact, and offsets are anchored
+    // (DoubleDoubles.anchor).
 
     /** Adds {@code Σ d} to sum and {@code Σ d²} to squares. */
     abstract void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares);
 
-    /** {@code y = max(factor·d + offset, least)}; NaN stays NaN. */
+    /** {@code y = factor·d + offset − anchor} or least, whichever is larger. */
     abstract void normalize(
             int m,
             int n,
@@ -84,6 +86,7 @@ abstract class Kernels {
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double[] anchor,
             double least,
             double[] y);
 
@@ -100,7 +103,7 @@ abstract class Kernels {
             DoubleDoubles products,
             double[] squares);
 
-    /** {@code dh = factor·(dy − slope·d − offset)}. */
+    /** {@code dh = factor·dy + slope·d + offset − anchor}. */
     abstract void differentiate(
             int m,
             int n,
@@ -109,10 +112,26 @@ abstract class Kernels {
             int ldh,
             double[] dy,
             double[] pivot,
+            DoubleDoubles factor,
             DoubleDoubles slope,
             DoubleDoubles offset,
-            DoubleDoubles factor,
+            double[] anchor,
             double[] dh);
+
+    // By a given mean, from which the deviations are two words, exactly
+
+    /** {@code y = max(factor·(h − mean) + offset, least)}; NaN stays NaN. */
+    abstract void normalizeBy(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] mean,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double least,
+            double[] y);
 
     // ReLU
 

@@ -15,17 +15,18 @@ import java.util.Arrays;
  * dh = γ·v·(dy − dβ/N − u·(v²·Σₖ dyₖ·uₖ)/N)     (18)
  * }</pre>
  *
- * <p>Pivot. A column is shifted by a pivot c, its first entry: {@code d = h − c} as two words, exactly. The mean is c
- * and a remainder {@code r = mean(d)}, so that errors are relative to the spread of the column and not to its mean. u
- * itself is never formed. In what is summed and in what is applied, {@code u = d − r} is multiplied out, so that each
- * entry is read once for both sums, and r goes into numbers that a column has one of:
+ * <p>Pivot. A column is shifted by a pivot c for which each {@code d = h − c} is a double, exactly: by 0, or, where
+ * {@code μ² > 5·Σ u²}, by μ rounded, for then every entry is within a factor of two of μ. The mean is c and a remainder
+ * {@code r = mean(d)}, so that errors are relative to the spread of the column and not to its mean. u itself is never
+ * formed. In what is summed and in what is applied, {@code u = d − r} is multiplied out, so that each entry is read once
+ * for both sums, and r goes into numbers that a column has one of:
  * <pre>{@code
- * Σ u²    = Σ d² − r·Σ d
- * Σ dy·u  = Σ dy·d − r·Σ dy
- * γ·v·u + β            = f·d + (β − f·r),   f = γ·v
- * dy − mean(dy) − λ·u  = dy − λ·d − (mean(dy) − λ·r),   λ = v²·Σ dy·u/N
+ * Σ u²   = Σ d² − r·Σ d
+ * Σ dy·u = Σ dy·d − r·Σ dy
+ * y      = f·d + (β − f·r),              f = γ·v
+ * dh     = f·dy + g·d − (f·a + g·r),     a = Σ dy/N, g = −f·v²·(Σ dy·u)/N
  * }</pre>
- * The pivot is an entry, so r² is at most N·σ², and what cancels costs a factor of N at most.
+ * r² is at most 5N·σ², and what cancels costs a factor of 5N + 1 at most.
  *
  * <p>Two words. The loops over entries are {@link Kernels}; they carry the rounding errors of products and sums in a
  * second word, and round once, in their last addition. Numbers of a column are {@link DoubleDoubles}.
@@ -50,14 +51,14 @@ public final class Normalization {
     /** The same where panels are tasks for several threads. */
     private static final int NARROW_PANEL = 64;
 
-    /** Of an entry, forward or backward, about. */
+    /** How many of a SIMD product take as long as an entry does forward or backward, about. */
     private static final int OPERATIONS = 60;
 
-    /** Squares and sums of squares from 2^−800 to 2^800 have room for their error terms. */
-    private static final double MOST = 0x1p800;
+    /** Squares and sums of squares from 2^−600 to 2^600 have room for their error terms, and so has g. */
+    private static final double MOST = 0x1p600;
 
     /** The same of numbers that are not squares. */
-    static final double MOST_FACTOR = 0x1p400;
+    static final double MOST_FACTOR = 0x1p300;
 
     private final Kernels kernels = Kernels.chosen();
     private final int m;
@@ -136,6 +137,7 @@ public final class Normalization {
         private final int from;
         private final int width;
         private final double[] pivot; // c
+        private final double[] radius; // at least max |d|
         private final ScaledColumn[] scaled; // what is not done here; the others are null
         private final DoubleDoubles r; // mean(d)
         private final DoubleDoubles sumOfSquares; // Σ u²
@@ -145,7 +147,8 @@ public final class Normalization {
         Panel(int from, int to) {
             this.from = from;
             this.width = to - from;
-            this.pivot = Arrays.copyOfRange(h, from, to);
+            this.pivot = new double[width];
+            this.radius = new double[width];
             this.scaled = new ScaledColumn[width];
             this.r = DoubleDoubles.zeros(width);
             this.sumOfSquares = DoubleDoubles.zeros(width);
@@ -154,23 +157,19 @@ public final class Normalization {
         }
 
         void forward(double[] allBeta, boolean relu, double[] y) {
-            DoubleDoubles sum = DoubleDoubles.zeros(width);
             DoubleDoubles squares = DoubleDoubles.zeros(width);
-            for (int i = 0; i < m; i += BLOCK) {
-                kernels.sumDeviations(rows(i), width, h, at(i), n, pivot, sum, squares);
-                sum.carry();
-                squares.carry();
+            DoubleDoubles work = DoubleDoubles.zeros(width);
+            sumDeviations(squares, work);
+            if (movePivots()) {
+                sumDeviations(squares, work);
             }
             double[] beta = part(allBeta);
-            DoubleDoubles work = DoubleDoubles.zeros(width);
-            sum.dividedBy(m, r);
-            squares.minus(r.times(sum, work), sumOfSquares);
             DoubleDoubles inside = sumOfSquares // σ² + ε (3)
                     .dividedBy(m, work)
                     .plus(v.fill(DoubleDouble.of(epsilon)), work);
             inside.inverseSqrt(v); // (9)
             v.times(DoubleDoubles.of(part(gamma)), factor);
-            DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, sum), sum);
+            double[] bound = new double[width]; // of f·d
             for (int j = 0; j < width; j++) {
                 boolean inRange = isModerate(squares.hi()[j], MOST)
                         || (squares.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
@@ -181,9 +180,13 @@ public final class Normalization {
                 if (!ordinary) {
                     scaled[j] = new ScaledColumn(column(h, j), epsilon);
                 }
+                radius[j] = Math.sqrt(sumOfSquares.hi()[j]) + Math.abs(r.hi()[j]);
+                bound[j] = Math.abs(factor.hi()[j]) * radius[j];
             }
+            DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, work), work);
+            double[] anchor = offset.anchor(bound);
             double least = relu ? 0 : Double.NEGATIVE_INFINITY;
-            kernels.normalize(m, width, h, from, n, pivot, factor, offset, least, y);
+            kernels.normalize(m, width, h, from, n, pivot, factor, offset, anchor, least, y);
             for (int j = 0; j < width; j++) {
                 if (scaled[j] != null) {
                     double[] column = scaled[j].apply(gamma[from + j], beta[j]);
@@ -193,6 +196,36 @@ public final class Normalization {
                     setColumn(y, j, column);
                 }
             }
+        }
+
+        /** Sets Σ d², r and Σ u² by the pivots. */
+        private void sumDeviations(DoubleDoubles squares, DoubleDoubles work) {
+            DoubleDoubles sum = DoubleDoubles.zeros(width);
+            squares.fill(DoubleDouble.ZERO);
+            for (int i = 0; i < m; i += BLOCK) {
+                kernels.sumDeviations(rows(i), width, h, at(i), n, pivot, sum, squares);
+                sum.carry();
+                squares.carry();
+            }
+            sum.dividedBy(m, r);
+            squares.minus(r.times(sum, work), sumOfSquares);
+        }
+
+        /**
+         * Makes the mean the pivot where μ² &gt; 5·Σ u²: since u² ≤ Σ u², all entries are from 0.55μ to 1.45μ there.
+         *
+         * @return whether there is such a column
+         */
+        private boolean movePivots() {
+            boolean moved = false;
+            for (int j = 0; j < width; j++) {
+                double mean = r.hi()[j];
+                if (mean * mean > 5 * sumOfSquares.hi()[j]) {
+                    pivot[j] = mean;
+                    moved = true;
+                }
+            }
+            return moved;
         }
 
         void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
@@ -213,9 +246,15 @@ public final class Normalization {
             dyXHat.values(dgamma, from); // (16)
             sum.values(dbeta, from); // (17)
             if (dh != null) {
-                DoubleDoubles slope = dyXHat.times(v, dyXHat).dividedBy(m, dyXHat); // λ
-                DoubleDoubles offset = sum.dividedBy(m, sum).minus(slope.times(r, work), sum);
-                kernels.differentiate(m, width, h, from, n, dy, pivot, slope, offset, factor, dh); // (18)
+                DoubleDoubles slope =
+                        dyXHat.times(v, dyXHat).dividedBy(-m, dyXHat).times(factor, dyXHat); // g
+                DoubleDoubles offset = sum.dividedBy(-m, sum).times(factor, sum).minus(slope.times(r, work), sum);
+                double[] bound = new double[width]; // of f·dy + g·d
+                for (int j = 0; j < width; j++) {
+                    bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(squares[j]) + Math.abs(slope.hi()[j]) * radius[j];
+                }
+                double[] anchor = offset.anchor(bound);
+                kernels.differentiate(m, width, h, from, n, dy, pivot, factor, slope, offset, anchor, dh); // (18)
             }
             for (int j = 0; j < width; j++) {
                 if (scaled[j] == null && isModerate(squares[j], MOST)) {

@@ -54,16 +54,12 @@ final class ScalarKernels extends Kernels {
     @Override
     void sumDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
-        double[][] work = ScalarProducts.rows(3, n);
-        double[] x = work[0];
-        double[] d = work[1];
-        double[] dLow = work[2];
+        double[] x = ScalarProducts.rows(1, n)[0];
         double[][] words = aligned(m, n, pivot, sum.hi(), sum.lo(), squares.hi(), squares.lo());
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            deviations(n, x, words[0], d, dLow);
-            add(n, d, dLow, words[1], words[2]);
-            addSquares(n, d, dLow, words[3], words[4]);
+            addDeviations(n, x, words[0], words[1], words[2]);
+            addSquares(n, x, words[0], words[3], words[4]);
         }
         copy(n, words[1], words[2], sum);
         copy(n, words[3], words[4], squares);
@@ -79,17 +75,14 @@ final class ScalarKernels extends Kernels {
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double[] anchor,
             double least,
             double[] y) {
-        double[][] work = ScalarProducts.rows(3, n);
-        double[] x = work[0];
-        double[] product = work[1];
-        double[] productLow = work[2];
-        double[][] words = aligned(m, n, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo());
+        double[] x = ScalarProducts.rows(1, n)[0];
+        double[][] words = aligned(m, n, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo(), anchor);
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
-            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
-            addOffset(n, product, productLow, words[3], words[4], least, x);
+            multiplyAddDeviations(n, x, words[0], words[1], words[2], words[3], words[4], words[5], least);
             System.arraycopy(x, 0, y, at + i * ldh, n);
         }
     }
@@ -130,27 +123,49 @@ final class ScalarKernels extends Kernels {
             int ldh,
             double[] dy,
             double[] pivot,
+            DoubleDoubles factor,
             DoubleDoubles slope,
             DoubleDoubles offset,
-            DoubleDoubles factor,
+            double[] anchor,
             double[] dh) {
-        double[][] work = ScalarProducts.rows(6, n);
+        double[][] work = ScalarProducts.rows(4, n);
         double[] x = work[0];
         double[] term = work[1];
-        double[] product = work[2];
-        double[] productLow = work[3];
-        double[] d = work[4];
-        double[] dLow = work[5];
-        double[][] words =
-                aligned(m, n, pivot, slope.hi(), slope.lo(), offset.hi(), offset.lo(), factor.hi(), factor.lo());
+        double[] sum = work[2];
+        double[] low = work[3];
+        double[][] words = aligned(
+                m, n, pivot, factor.hi(), factor.lo(), slope.hi(), slope.lo(), offset.hi(), offset.lo(), anchor);
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             System.arraycopy(dy, at + i * ldh, term, 0, n);
-            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
-            deviations(n, term, words[3], d, dLow);
-            subtract(n, d, dLow, words[4], product, productLow);
-            multiply(n, product, productLow, words[5], words[6], x);
+            multiplyAdd(n, term, words[1], words[2], words[5], words[6], sum, low);
+            multiplyAddDeviations(n, x, words[0], words[3], words[4], sum, low, words[7], Double.NEGATIVE_INFINITY);
             System.arraycopy(x, 0, dh, at + i * ldh, n);
+        }
+    }
+
+    @Override
+    void normalizeBy(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] mean,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double least,
+            double[] y) {
+        double[][] work = ScalarProducts.rows(3, n);
+        double[] x = work[0];
+        double[] product = work[1];
+        double[] productLow = work[2];
+        double[][] words = aligned(m, n, mean, factor.hi(), factor.lo(), offset.hi(), offset.lo());
+        for (int i = 0; i < m; i++) {
+            System.arraycopy(h, at + i * ldh, x, 0, n);
+            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
+            addOffset(n, product, productLow, words[3], words[4], least, x);
+            System.arraycopy(x, 0, y, at + i * ldh, n);
         }
     }
 
@@ -171,25 +186,28 @@ final class ScalarKernels extends Kernels {
         System.arraycopy(error, 0, to.lo(), 0, n);
     }
 
-    /** {@code d + dLow = x − c}. */
-    private static void deviations(int n, double[] x, double[] c, double[] d, double[] dLow) {
+    /** Adds {@code x − c} to sums. */
+    private static void addDeviations(int n, double[] x, double[] c, double[] sum, double[] error) {
         for (int j = 0; j < n; j++) {
-            double difference = x[j] - c[j];
-            d[j] = difference;
-            dLow[j] = DoubleDouble.sumError(x[j], -c[j], difference);
-        }
-    }
-
-    /** Adds terms of two words to sums. */
-    private static void add(int n, double[] term, double[] termLow, double[] sum, double[] error) {
-        for (int j = 0; j < n; j++) {
-            double next = sum[j] + term[j];
-            error[j] += DoubleDouble.sumError(sum[j], term[j], next) + termLow[j];
+            double d = x[j] - c[j];
+            double next = sum[j] + d;
+            error[j] += DoubleDouble.sumError(sum[j], d, next);
             sum[j] = next;
         }
     }
 
-    /** Adds terms of one word to sums, and their squares to sums of one word. */
+    /** Adds {@code (x − c)²} to sums. */
+    private static void addSquares(int n, double[] x, double[] c, double[] sum, double[] error) {
+        for (int j = 0; j < n; j++) {
+            double d = x[j] - c[j];
+            double square = d * d;
+            double next = sum[j] + square;
+            error[j] += DoubleDouble.sumError(sum[j], square, next) + DoubleDouble.productError(d, d, square);
+            sum[j] = next;
+        }
+    }
+
+    /** Adds terms to sums, and their squares to sums of one word. */
     private static void addWithSquares(int n, double[] term, double[] sum, double[] error, double[] squares) {
         for (int j = 0; j < n; j++) {
             double next = sum[j] + term[j];
@@ -199,26 +217,50 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    private static void addSquares(int n, double[] d, double[] dLow, double[] sum, double[] error) {
-        for (int j = 0; j < n; j++) {
-            double square = d[j] * d[j];
-            double low = Math.fma(d[j] + d[j], dLow[j], DoubleDouble.productError(d[j], d[j], square));
-            double next = sum[j] + square;
-            error[j] += DoubleDouble.sumError(sum[j], square, next) + low;
-            sum[j] = next;
-        }
-    }
-
     /** Adds {@code term·(x − c)} to sums. */
     private static void addProducts(int n, double[] x, double[] c, double[] term, double[] sum, double[] error) {
         for (int j = 0; j < n; j++) {
             double d = x[j] - c[j];
-            double dLow = DoubleDouble.sumError(x[j], -c[j], d);
             double product = d * term[j];
-            double low = Math.fma(term[j], dLow, DoubleDouble.productError(d, term[j], product));
             double next = sum[j] + product;
-            error[j] += DoubleDouble.sumError(sum[j], product, next) + low;
+            error[j] += DoubleDouble.sumError(sum[j], product, next) + DoubleDouble.productError(d, term[j], product);
             sum[j] = next;
+        }
+    }
+
+    /** {@code sum = f·x + offset}, anchored. */
+    private static void multiplyAdd(
+            int n,
+            double[] x,
+            double[] f,
+            double[] fLow,
+            double[] offset,
+            double[] offsetLow,
+            double[] sum,
+            double[] sumLow) {
+        for (int j = 0; j < n; j++) {
+            double next = Math.fma(f[j], x[j], offset[j]);
+            sumLow[j] = Math.fma(f[j], x[j], offset[j] - next) + Math.fma(fLow[j], x[j], offsetLow[j]);
+            sum[j] = next;
+        }
+    }
+
+    /** {@code x = max(f·(x − c) + offset − anchor, least)}, rounded. */
+    private static void multiplyAddDeviations(
+            int n,
+            double[] x,
+            double[] c,
+            double[] f,
+            double[] fLow,
+            double[] offset,
+            double[] offsetLow,
+            double[] anchor,
+            double least) {
+        for (int j = 0; j < n; j++) {
+            double d = x[j] - c[j];
+            double sum = Math.fma(f[j], d, offset[j]);
+            double low = Math.fma(f[j], d, offset[j] - sum) + Math.fma(fLow[j], d, offsetLow[j]);
+            x[j] = Math.max((sum - anchor[j]) + low, least);
         }
     }
 
@@ -234,15 +276,6 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** {@code b = f·d}, rounded. */
-    private static void multiply(int n, double[] d, double[] dLow, double[] f, double[] fLow, double[] b) {
-        for (int j = 0; j < n; j++) {
-            double product = f[j] * d[j];
-            b[j] = product
-                    + Math.fma(f[j], dLow[j], Math.fma(fLow[j], d[j], DoubleDouble.productError(f[j], d[j], product)));
-        }
-    }
-
     /** {@code b = max(offset + p, least)}, rounded. */
     private static void addOffset(
             int n, double[] p, double[] pLow, double[] offset, double[] offsetLow, double least, double[] b) {
@@ -250,15 +283,6 @@ final class ScalarKernels extends Kernels {
             double sum = offset[j] + p[j];
             double low = DoubleDouble.sumError(offset[j], p[j], sum) + (offsetLow[j] + pLow[j]);
             b[j] = Math.max(sum + low, least);
-        }
-    }
-
-    /** {@code p = d − p − offsetLow}. */
-    private static void subtract(int n, double[] d, double[] dLow, double[] offsetLow, double[] p, double[] pLow) {
-        for (int j = 0; j < n; j++) {
-            double rest = d[j] - p[j];
-            pLow[j] = dLow[j] + DoubleDouble.sumError(d[j], -p[j], rest) - (pLow[j] + offsetLow[j]);
-            p[j] = rest;
         }
     }
 

@@ -1,8 +1,8 @@
 package io.github.backnorm.internal;
 
 /**
- * Batch normalization of one column of any scale: what {@link Normalization} computes, with the same bits where it can,
- * for the columns that would overflow or underflow there.
+ * Batch normalization of one column of any scale: what {@link Normalization} computes, for the columns that would
+ * overflow or underflow there. The pivot c is the first entry here, and {@code d = h − c} two words, exactly.
  *
  * <p>A column whose spread is outside 2^±400 is divided by a power of two, so that squares and their errors neither
  * overflow nor underflow; so is dy. v is a number of moderate size and a power of two, and so are factors such as γ·v;
@@ -11,7 +11,7 @@ package io.github.backnorm.internal;
  * <p>Where a word of errors has overflowed it is NaN; then the leading word, which is the formula in plain arithmetic,
  * is the result. A dy that is not finite leaves nothing to carry, so that its column is computed in plain arithmetic.
  *
- * <p>Sums are formed as the kernels form them, which {@link Normalization} tells.
+ * <p>Sums are formed in blocks of rows, for the reason that {@link Normalization} gives.
  */
 final class ScaledColumn {
     /** Numbers up to 2^±400 can be squared with all the error terms. */

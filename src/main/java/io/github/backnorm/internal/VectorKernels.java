@@ -415,10 +415,9 @@ final class VectorKernels extends Kernels {
 
     // Batch norm and ReLU. A kernel goes along the rows of a block, in groups of as many columns as there are lanes, by
     // loops over whole groups, from whose arrays C2 leaves the checks of indices out. Where sums are formed it goes
-    // along
-    // two rows at a time, which it reads and writes the sums once for: loops of two rounds are always unrolled. What is
-    // left, a last row, or columns fewer than lanes, the scalar kernels take care of. (Masked loads and stores are many
-    // times slower on JDK 17.)
+    // along two rows at a time, which it reads and writes the sums once for, and where entries are written along four:
+    // loops of two rounds, also one in the other, are always unrolled. What is left, last rows, or columns fewer than
+    // lanes, the scalar kernels take care of. (Masked loads and stores are many times slower on JDK 17.)
     //
     // The last group of columns begins as many before the end, and has some in common with the one before. There an
     // entry is computed twice; sums are added to a copy, of which those go back that are not the other group's.
@@ -506,18 +505,14 @@ final class VectorKernels extends Kernels {
             DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares.hi(), j);
             DoubleVector squareSumLow = DoubleVector.fromArray(SPECIES, squares.lo(), j);
             for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
-                DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
-                DoubleVector d = x.sub(c);
-                DoubleVector rounded = d.sub(x);
-                DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
+                DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
                 DoubleVector next = d.add(sum);
-                rounded = next.sub(d);
+                DoubleVector rounded = next.sub(d);
                 sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
-                        .add(dLow)
                         .add(sumLow);
                 sum = next;
                 DoubleVector square = d.mul(d);
-                DoubleVector low = d.add(d).fma(dLow, d.fma(d, square.neg()));
+                DoubleVector low = d.fma(d, square.neg());
                 next = square.add(squareSum);
                 rounded = next.sub(square);
                 squareSumLow = square.sub(next.sub(rounded))
@@ -543,31 +538,39 @@ final class VectorKernels extends Kernels {
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double[] anchor,
             double least,
             double[] y) {
         if (n < LANES) {
-            SCALAR.normalize(m, n, h, at, ldh, pivot, factor, offset, least, y);
+            SCALAR.normalize(m, n, h, at, ldh, pivot, factor, offset, anchor, least, y);
             return;
         }
         int rest = n % LANES;
-        for (int i = 0; i < m; i++) {
+        int inFours = m - m % 4;
+        for (int i = 0; i < inFours; i += 4) {
             int row = at + i * ldh;
-            normalizeRow(0, n - rest, h, row, pivot, factor, offset, least, y);
+            normalizeFourRows(0, n - rest, h, row, ldh, pivot, factor, offset, anchor, least, y);
             if (rest > 0) {
-                normalizeRow(n - LANES, n, h, row, pivot, factor, offset, least, y);
+                normalizeFourRows(n - LANES, n, h, row, ldh, pivot, factor, offset, anchor, least, y);
             }
+        }
+        if (inFours < m) {
+            int row = at + inFours * ldh;
+            SCALAR.normalize(m - inFours, n, h, row, ldh, pivot, factor, offset, anchor, least, y);
         }
     }
 
     /** The columns from one to another, in whole groups. */
-    private static void normalizeRow(
+    private static void normalizeFourRows(
             int from,
             int to,
             double[] h,
             int at,
+            int ldh,
             double[] pivot,
             DoubleDoubles factor,
             DoubleDoubles offset,
+            double[] anchor,
             double least,
             double[] y) {
         DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
@@ -577,16 +580,16 @@ final class VectorKernels extends Kernels {
             DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
             DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
             DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
-            DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
-            DoubleVector d = x.sub(c);
-            DoubleVector rounded = d.sub(x);
-            DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-            DoubleVector product = f.mul(d);
-            DoubleVector low = f.fma(dLow, fLow.fma(d, f.fma(d, product.neg())));
-            DoubleVector sum = b.add(product);
-            rounded = sum.sub(b);
-            DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
-            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, at + j);
+            DoubleVector start = DoubleVector.fromArray(SPECIES, anchor, j);
+            for (int i = 0; i < 2; i++) {
+                for (int l = 0; l < 2; l++) {
+                    int k = at + (2 * i + l) * ldh + j;
+                    DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
+                    DoubleVector sum = f.fma(d, b);
+                    DoubleVector low = f.fma(d, b.sub(sum)).add(fLow.fma(d, bLow));
+                    sum.sub(start).add(low).max(lowest).intoArray(y, k);
+                }
+            }
         }
     }
 
@@ -661,19 +664,16 @@ final class VectorKernels extends Kernels {
             DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), j);
             DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, j);
             for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
-                DoubleVector x = DoubleVector.fromArray(SPECIES, h, k);
+                DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
                 DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
-                DoubleVector d = x.sub(c);
-                DoubleVector rounded = d.sub(x);
-                DoubleVector dLow = minus.fma(c.add(rounded), minus.fma(minus.fma(rounded, d), x));
                 DoubleVector next = term.add(sum);
-                rounded = next.sub(term);
+                DoubleVector rounded = next.sub(term);
                 sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))
                         .add(sumLow);
                 sum = next;
                 squareSum = term.fma(term, squareSum);
                 DoubleVector product = d.mul(term);
-                DoubleVector low = term.fma(dLow, d.fma(term, product.neg()));
+                DoubleVector low = d.fma(term, product.neg());
                 next = product.add(productSum);
                 rounded = next.sub(product);
                 productSumLow = product.sub(next.sub(rounded))
@@ -699,60 +699,122 @@ final class VectorKernels extends Kernels {
             int ldh,
             double[] dy,
             double[] pivot,
+            DoubleDoubles factor,
             DoubleDoubles slope,
             DoubleDoubles offset,
-            DoubleDoubles factor,
+            double[] anchor,
             double[] dh) {
         if (n < LANES) {
-            SCALAR.differentiate(m, n, h, at, ldh, dy, pivot, slope, offset, factor, dh);
+            SCALAR.differentiate(m, n, h, at, ldh, dy, pivot, factor, slope, offset, anchor, dh);
+            return;
+        }
+        int rest = n % LANES;
+        int inFours = m - m % 4;
+        for (int i = 0; i < inFours; i += 4) {
+            int row = at + i * ldh;
+            differentiateFourRows(0, n - rest, h, row, ldh, dy, pivot, factor, slope, offset, anchor, dh);
+            if (rest > 0) {
+                differentiateFourRows(n - LANES, n, h, row, ldh, dy, pivot, factor, slope, offset, anchor, dh);
+            }
+        }
+        if (inFours < m) {
+            int row = at + inFours * ldh;
+            SCALAR.differentiate(m - inFours, n, h, row, ldh, dy, pivot, factor, slope, offset, anchor, dh);
+        }
+    }
+
+    /** The columns from one to another, in whole groups. */
+    private static void differentiateFourRows(
+            int from,
+            int to,
+            double[] h,
+            int at,
+            int ldh,
+            double[] dy,
+            double[] pivot,
+            DoubleDoubles factor,
+            DoubleDoubles slope,
+            DoubleDoubles offset,
+            double[] anchor,
+            double[] dh) {
+        for (int j = from; j < to; j += LANES) {
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
+            DoubleVector f = DoubleVector.fromArray(SPECIES, factor.hi(), j);
+            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
+            DoubleVector s = DoubleVector.fromArray(SPECIES, slope.hi(), j);
+            DoubleVector sLow = DoubleVector.fromArray(SPECIES, slope.lo(), j);
+            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
+            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
+            DoubleVector start = DoubleVector.fromArray(SPECIES, anchor, j);
+            for (int i = 0; i < 2; i++) {
+                for (int l = 0; l < 2; l++) {
+                    int k = at + (2 * i + l) * ldh + j;
+                    DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
+                    DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
+                    DoubleVector first = f.fma(term, b);
+                    DoubleVector firstLow = f.fma(term, b.sub(first)).add(fLow.fma(term, bLow));
+                    DoubleVector next = s.fma(d, first);
+                    DoubleVector low = s.fma(d, first.sub(next)).add(sLow.fma(d, firstLow));
+                    next.sub(start).add(low).intoArray(dh, k);
+                }
+            }
+        }
+    }
+
+    @Override
+    void normalizeBy(
+            int m,
+            int n,
+            double[] h,
+            int at,
+            int ldh,
+            double[] mean,
+            DoubleDoubles factor,
+            DoubleDoubles offset,
+            double least,
+            double[] y) {
+        if (n < LANES) {
+            SCALAR.normalizeBy(m, n, h, at, ldh, mean, factor, offset, least, y);
             return;
         }
         int rest = n % LANES;
         for (int i = 0; i < m; i++) {
             int row = at + i * ldh;
-            differentiateRow(0, n - rest, h, row, dy, pivot, slope, offset, factor, dh);
+            normalizeRowBy(0, n - rest, h, row, mean, factor, offset, least, y);
             if (rest > 0) {
-                differentiateRow(n - LANES, n, h, row, dy, pivot, slope, offset, factor, dh);
+                normalizeRowBy(n - LANES, n, h, row, mean, factor, offset, least, y);
             }
         }
     }
 
     /** The columns from one to another, in whole groups. */
-    private static void differentiateRow(
+    private static void normalizeRowBy(
             int from,
             int to,
             double[] h,
             int at,
-            double[] dy,
-            double[] pivot,
-            DoubleDoubles slope,
-            DoubleDoubles offset,
+            double[] mean,
             DoubleDoubles factor,
-            double[] dh) {
+            DoubleDoubles offset,
+            double least,
+            double[] y) {
+        DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
         for (int j = from; j < to; j += LANES) {
-            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-            DoubleVector s = DoubleVector.fromArray(SPECIES, slope.hi(), j);
-            DoubleVector sLow = DoubleVector.fromArray(SPECIES, slope.lo(), j);
-            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
-            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
+            DoubleVector c = DoubleVector.fromArray(SPECIES, mean, j);
             DoubleVector f = DoubleVector.fromArray(SPECIES, factor.hi(), j);
             DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
+            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
+            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
-            DoubleVector term = DoubleVector.fromArray(SPECIES, dy, at + j);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
             DoubleVector dLow = x.sub(d.sub(rounded)).sub(c.add(rounded));
-            DoubleVector product = s.mul(d);
-            DoubleVector productLow = s.fma(dLow, sLow.fma(d, s.fma(d, product.neg())));
-            DoubleVector centered = term.sub(b);
-            rounded = centered.sub(term);
-            DoubleVector centeredLow = term.sub(centered.sub(rounded)).sub(b.add(rounded));
-            DoubleVector rest = centered.sub(product);
-            rounded = rest.sub(centered);
-            DoubleVector restLow = centered.sub(rest.sub(rounded)).sub(product.add(rounded));
-            DoubleVector low = centeredLow.add(restLow).sub(productLow.add(bLow));
-            DoubleVector result = f.mul(rest);
-            result.add(f.fma(low, fLow.fma(rest, f.fma(rest, result.neg())))).intoArray(dh, at + j);
+            DoubleVector product = f.mul(d);
+            DoubleVector low = f.fma(dLow, fLow.fma(d, f.fma(d, product.neg())));
+            DoubleVector sum = b.add(product);
+            rounded = sum.sub(b);
+            DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
+            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, at + j);
         }
     }
 

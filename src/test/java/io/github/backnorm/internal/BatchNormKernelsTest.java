@@ -64,9 +64,12 @@ final class BatchNormKernelsTest {
         final double[] pivot;
         final DoubleDoubles[] words = new DoubleDoubles[8];
         final double[] squares;
+        final double[] anchor;
         final double[] y;
         final double[] dh;
         final double[] relu;
+        final double[] given;
+        final double[] givenRelu;
         final double[] a;
         final double[] masked;
 
@@ -93,9 +96,12 @@ final class BatchNormKernelsTest {
                         hi, Arrays.stream(hi).map(w -> 0x1p-55 * w * w).toArray());
             }
             this.squares = random.doubles(n).toArray();
+            this.anchor = random.doubles(n, 0, 1e4).toArray();
             this.y = new double[h.length];
             this.dh = new double[h.length];
             this.relu = new double[h.length];
+            this.given = new double[h.length];
+            this.givenRelu = new double[h.length];
             double[] special = {0.0, -0.0, Double.NaN, -Double.NaN, 1 / 0.0, -1 / 0.0, Double.MIN_VALUE, -1, 2, 3};
             this.a = random.ints(h.length, 0, special.length)
                     .mapToDouble(i -> special[i])
@@ -105,46 +111,49 @@ final class BatchNormKernelsTest {
 
         void run(Kernels kernels) {
             kernels.sumDeviations(m, n, h, at, ld, pivot, words[0], words[1]);
-            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], Double.NEGATIVE_INFINITY, y);
-            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], 0, relu);
+            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], anchor, Double.NEGATIVE_INFINITY, y);
+            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], anchor, 0, relu);
             kernels.sumGradients(m, n, h, at, ld, dy, pivot, words[4], words[5], squares);
-            kernels.differentiate(m, n, h, at, ld, dy, pivot, words[5], words[6], words[7], dh);
+            kernels.differentiate(m, n, h, at, ld, dy, pivot, words[5], words[6], words[7], anchor, dh);
+            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3], Double.NEGATIVE_INFINITY, given);
+            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3], 0, givenRelu);
             kernels.reluBackward(m, n, a, at, ld, h, masked);
         }
 
         void define() {
             columns(j -> {
                 for (int i = 0; i < m; i++) {
-                    DoubleDouble d = DoubleDouble.sum(h[at + i * ld + j], -pivot[j]);
-                    add(words[0], j, d);
-                    DoubleDouble square = product(DoubleDouble.of(d.hi()), DoubleDouble.of(d.hi()));
-                    add(words[1], j, new DoubleDouble(square.hi(), Math.fma(2 * d.hi(), d.lo(), square.lo())));
+                    double d = h[at + i * ld + j] - pivot[j];
+                    add(words[0], j, DoubleDouble.of(d));
+                    add(words[1], j, product(DoubleDouble.of(d), DoubleDouble.of(d)));
                 }
+            });
+            entries((i, j) -> {
+                double d = h[at + i * ld + j] - pivot[j];
+                y[at + i * ld + j] = words(multiplyAdd(words[2].get(j), d, words[3].get(j)), anchor[j]);
+                relu[at + i * ld + j] = Math.max(y[at + i * ld + j], 0);
+            });
+            columns(j -> {
+                for (int i = 0; i < m; i++) {
+                    double term = dy[at + i * ld + j];
+                    double d = h[at + i * ld + j] - pivot[j];
+                    add(words[4], j, DoubleDouble.of(term));
+                    add(words[5], j, product(DoubleDouble.of(term), DoubleDouble.of(d)));
+                    squares[j] = Math.fma(term, term, squares[j]);
+                }
+            });
+            entries((i, j) -> {
+                double d = h[at + i * ld + j] - pivot[j];
+                DoubleDouble sum = multiplyAdd(words[5].get(j), dy[at + i * ld + j], words[7].get(j));
+                dh[at + i * ld + j] = words(multiplyAdd(words[6].get(j), d, sum), anchor[j]);
             });
             entries((i, j) -> {
                 DoubleDouble product = product(words[2].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
                 DoubleDouble offset = words[3].get(j);
                 double sum = offset.hi() + product.hi();
                 double error = DoubleDouble.sumError(offset.hi(), product.hi(), sum);
-                y[at + i * ld + j] = sum + (error + (offset.lo() + product.lo()));
-                relu[at + i * ld + j] = Math.max(y[at + i * ld + j], 0);
-            });
-            columns(j -> {
-                for (int i = 0; i < m; i++) {
-                    double term = dy[at + i * ld + j];
-                    DoubleDouble d = DoubleDouble.sum(h[at + i * ld + j], -pivot[j]);
-                    add(words[4], j, DoubleDouble.of(term));
-                    add(words[5], j, product(DoubleDouble.of(term), d));
-                    squares[j] = Math.fma(term, term, squares[j]);
-                }
-            });
-            entries((i, j) -> {
-                DoubleDouble product = product(words[5].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
-                DoubleDouble offset = words[6].get(j);
-                DoubleDouble centered = DoubleDouble.sum(dy[at + i * ld + j], -offset.hi());
-                DoubleDouble rest = DoubleDouble.sum(centered.hi(), -product.hi());
-                double low = centered.lo() + rest.lo() - (product.lo() + offset.lo());
-                dh[at + i * ld + j] = words(product(words[7].get(j), new DoubleDouble(rest.hi(), low)));
+                given[at + i * ld + j] = sum + (error + (offset.lo() + product.lo()));
+                givenRelu[at + i * ld + j] = Math.max(given[at + i * ld + j], 0);
             });
             entries((i, j) -> {
                 double entry = a[at + i * ld + j];
@@ -153,8 +162,15 @@ final class BatchNormKernelsTest {
             });
         }
 
-        private static double words(DoubleDouble words) {
-            return words.hi() + words.lo();
+        private static double words(DoubleDouble words, double anchor) {
+            return (words.hi() - anchor) + words.lo();
+        }
+
+        /** {@code factor·x + term} by Fast2Sum of an anchored term. */
+        private static DoubleDouble multiplyAdd(DoubleDouble factor, double x, DoubleDouble term) {
+            double sum = Math.fma(factor.hi(), x, term.hi());
+            double error = Math.fma(factor.hi(), x, term.hi() - sum);
+            return new DoubleDouble(sum, error + Math.fma(factor.lo(), x, term.lo()));
         }
 
         /** Not normalized: the low word is what the kernels carry. */
@@ -199,7 +215,7 @@ final class BatchNormKernelsTest {
         private List<double[]> arrays() {
             Stream<double[]> all = Stream.concat(
                     Arrays.stream(words).flatMap(word -> Stream.of(word.hi(), word.lo())),
-                    Stream.of(h, dy, pivot, squares, y, dh, relu, a, masked));
+                    Stream.of(h, dy, pivot, squares, anchor, y, dh, relu, given, givenRelu, a, masked));
             return all.toList();
         }
     }

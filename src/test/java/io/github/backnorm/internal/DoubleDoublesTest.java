@@ -2,6 +2,7 @@ package io.github.backnorm.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.math.BigDecimal;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.function.BinaryOperator;
@@ -48,6 +49,34 @@ final class DoubleDoublesTest {
                 a.times(a, DoubleDoubles.zeros(N)).inverseSqrt(to),
                 (x, y) -> x.times(x).inverseSqrt());
         assertThat(to.fill(DoubleDouble.sum(1, 0x1p-60)).get(N - 1)).isEqualTo(DoubleDouble.sum(1, 0x1p-60));
+    }
+
+    /** The bound is b's leading words: as large as the numbers, smaller and larger by far, and 0. */
+    @Test
+    void anchor_termsUpToTheBound_addWithTheirErrors() {
+        DoubleDoubles anchored = a.copyOfRange(0, N);
+        double[] bound = Arrays.stream(b.hi()).map(Math::abs).toArray();
+        bound[1] = 0;
+
+        double[] anchor = anchored.anchor(bound);
+
+        for (int j = 0; j < N; j++) {
+            double number = anchored.hi()[j];
+            double term = bound[j] * (j % 2 == 0 ? 1 : -random.nextDouble());
+            double sum = number + term;
+            BigDecimal exact = exact(a.hi()[j], a.lo()[j], term);
+            BigDecimal computed = exact(sum - anchor[j], anchored.lo()[j], term - (sum - number));
+            assertThat(exact.subtract(computed).abs().doubleValue())
+                    .as("[%d], seed %d", j, SEED)
+                    .isLessThanOrEqualTo(0x1p-105 * anchor[j]);
+            assertThat(exact(sum).subtract(exact(anchor[j])))
+                    .as("[%d], seed %d", j, SEED)
+                    .isEqualByComparingTo(exact(sum - anchor[j]));
+        }
+    }
+
+    private static BigDecimal exact(double... words) {
+        return Arrays.stream(words).mapToObj(BigDecimal::new).reduce(BigDecimal.ZERO, BigDecimal::add);
     }
 
     @Test

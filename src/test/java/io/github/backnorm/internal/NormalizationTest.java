@@ -1,10 +1,12 @@
 package io.github.backnorm.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import java.util.Arrays;
 import java.util.Random;
 import java.util.stream.IntStream;
+import org.assertj.core.data.Offset;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -51,7 +53,7 @@ final class NormalizationTest {
         "2, 1", "3, 5", "5, 8", "7, 17", "32, 100", "31, 9", "33, 31", "64, 33", "65, 3", "2, 511", "3, 512", "4, 513",
         "5, 1030"
     })
-    void columns_fastOrScaled_sameBits(int m, int n) {
+    void columns_besideOthersAloneOrScaled_sameBits(int m, int n) {
         double[] h = uniform(m * n, 1);
         double[] dy = uniform(m * n, 2);
         double[] gamma = uniform(n, 3);
@@ -66,14 +68,32 @@ final class NormalizationTest {
         Pass pass = Pass.of(m, n, h, dy, gamma, beta, false);
 
         for (int j = 0; j < n; j++) {
-            ScaledColumn scaled = new ScaledColumn(column(n, h, j), EPSILON);
-            ScaledColumn.Gradients gradients = scaled.backward(column(n, dy, j), gamma[j]);
+            double[] column = column(n, h, j);
+            double[] columnOfDy = column(n, dy, j);
             String name = m + "x" + n + ", column " + j + ", seed " + SEED;
-            assertThat(column(n, pass.y, j)).as("y, %s", name).isEqualTo(scaled.apply(gamma[j], beta[j]));
-            assertThat(column(n, pass.dh, j)).as("dh, %s", name).isEqualTo(gradients.dh());
-            assertThat(pass.dgamma[j]).as("dγ, %s", name).isEqualTo(gradients.dgamma());
-            assertThat(pass.dbeta[j]).as("dβ, %s", name).isEqualTo(gradients.dbeta());
+            Pass alone = Pass.of(m, 1, column, columnOfDy, new double[] {gamma[j]}, new double[] {beta[j]}, false);
+            assertThat(column(n, pass.y, j)).as("y, %s", name).isEqualTo(alone.y);
+            assertThat(column(n, pass.dh, j)).as("dh, %s", name).isEqualTo(alone.dh);
+            assertThat(pass.dgamma[j]).as("dγ, %s", name).isEqualTo(alone.dgamma[0]);
+            assertThat(pass.dbeta[j]).as("dβ, %s", name).isEqualTo(alone.dbeta[0]);
+            ScaledColumn scaled = new ScaledColumn(column, EPSILON);
+            ScaledColumn.Gradients gradients = scaled.backward(columnOfDy, gamma[j]);
+            Offset<Double> cancelled = within(cancelled(column, columnOfDy, gamma[j]));
+            assertThat(alone.y).as("scaled y, %s", name).isEqualTo(scaled.apply(gamma[j], beta[j]));
+            assertThat(alone.dh).as("scaled dh, %s", name).containsExactly(gradients.dh(), cancelled);
+            assertThat(alone.dgamma[0]).as("scaled dγ, %s", name).isEqualTo(gradients.dgamma());
+            assertThat(alone.dbeta[0]).as("scaled dβ, %s", name).isEqualTo(gradients.dbeta());
         }
+    }
+
+    /** What of dh is promised: N²·2⁻⁹⁶ of the size of what is added up to form it, of no more than √N deviations. */
+    private static double cancelled(double[] h, double[] dy, double gamma) {
+        int m = h.length;
+        double mean = Arrays.stream(h).average().orElseThrow();
+        double variance =
+                Arrays.stream(h).map(x -> (x - mean) * (x - mean)).average().orElseThrow();
+        double largest = Arrays.stream(dy).map(Math::abs).max().orElseThrow();
+        return m * m * 0x1p-96 * Math.abs(gamma) / Math.sqrt(variance) * (2 + Math.sqrt(m)) * largest;
     }
 
     @Test

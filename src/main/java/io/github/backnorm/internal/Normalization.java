@@ -137,7 +137,6 @@ public final class Normalization {
         private final int from;
         private final int width;
         private final double[] pivot; // c
-        private final double[] radius; // at least max |d|
         private final ScaledColumn[] scaled; // what is not done here; the others are null
         private final DoubleDoubles r; // mean(d)
         private final DoubleDoubles sumOfSquares; // Σ u²
@@ -148,7 +147,6 @@ public final class Normalization {
             this.from = from;
             this.width = to - from;
             this.pivot = new double[width];
-            this.radius = new double[width];
             this.scaled = new ScaledColumn[width];
             this.r = DoubleDoubles.zeros(width);
             this.sumOfSquares = DoubleDoubles.zeros(width);
@@ -180,8 +178,7 @@ public final class Normalization {
                 if (!ordinary) {
                     scaled[j] = new ScaledColumn(column(h, j), epsilon);
                 }
-                radius[j] = Math.sqrt(sumOfSquares.hi()[j]) + Math.abs(r.hi()[j]);
-                bound[j] = Math.abs(factor.hi()[j]) * radius[j];
+                bound[j] = Math.abs(factor.hi()[j]) * radius(j);
             }
             DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, work), work);
             double[] anchor = offset.anchor(bound);
@@ -251,7 +248,7 @@ public final class Normalization {
                 DoubleDoubles offset = sum.dividedBy(-m, sum).times(factor, sum).minus(slope.times(r, work), sum);
                 double[] bound = new double[width]; // of f·dy + g·d
                 for (int j = 0; j < width; j++) {
-                    bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(squares[j]) + Math.abs(slope.hi()[j]) * radius[j];
+                    bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(squares[j]) + Math.abs(slope.hi()[j]) * radius(j);
                 }
                 double[] anchor = offset.anchor(bound);
                 kernels.differentiate(m, width, h, from, n, dy, pivot, factor, slope, offset, anchor, dh); // (18)
@@ -302,6 +299,11 @@ public final class Normalization {
             kept.plus(batch.times(work.fill(DoubleDouble.of(momentum)), work), kept)
                     .values(running, 0);
             return running;
+        }
+
+        /** At least max |d| of a column. */
+        private double radius(int j) {
+            return Math.sqrt(sumOfSquares.hi()[j]) + Math.abs(r.hi()[j]);
         }
 
         private int rows(int i) {

@@ -414,10 +414,11 @@ final class VectorKernels extends Kernels {
     }
 
     // Batch norm and ReLU. A kernel goes along the rows of a block, in groups of as many columns as there are lanes, by
-    // loops over whole groups, from whose arrays C2 leaves the checks of indices out. Where sums are formed it goes
-    // along two rows at a time, which it reads and writes the sums once for, and where entries are written along four:
-    // loops of two rounds, also one in the other, are always unrolled. What is left, last rows, or columns fewer than
-    // lanes, the scalar kernels take care of. (Masked loads and stores are many times slower on JDK 17.)
+    // loops over whole groups: along two rows at a time where sums are formed, which it reads and writes once for both,
+    // along four where entries are written, since it reads the words of the columns once for all. Loops of two rounds,
+    // also one in the other, are always unrolled. C2 leaves the checks of indices out of loops along two rows. What is
+    // left, last rows, or columns fewer than lanes, the scalar kernels take care of. (Masked loads and stores are many
+    // times slower on JDK 17.)
     //
     // The last group of columns begins as many before the end, and has some in common with the one before. There an
     // entry is computed twice; sums are added to a copy, of which those go back that are not the other group's.

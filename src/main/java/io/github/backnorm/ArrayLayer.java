@@ -1,5 +1,7 @@
 package io.github.backnorm;
 
+import java.util.Arrays;
+
 /**
  * A layer of the library that computes one array from another. A {@link Network} gives it arrays for what passes
  * between such layers, and uses them again in the next step.
@@ -10,4 +12,10 @@ abstract class ArrayLayer extends BuiltInLayer {
 
     /** As {@link #backward(Matrix)}; dx is an array for the result, of the right length, or null for a new one. */
     abstract Matrix backward(Matrix dy, double[] dx);
+
+    /** An array for what is computed from a matrix: the one given, or, if that is null, a new one, on demand a copy. */
+    static double[] room(Matrix source, boolean copied, double[] given) {
+        int length = source.data().length;
+        return copied ? Arrays.copyOf(source.data(), length) : given == null ? new double[length] : given;
+    }
 }

@@ -216,7 +216,8 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     Matrix forward(Matrix x, boolean relu, double[] y) {
         pass = null;
         outputColumns(x, "forward");
-        double[] result = y == null ? new double[x.data().length] : y;
+        boolean copied = y == null && Normalization.isBetterCopied(x.rows(), features);
+        double[] result = room(x, copied, y);
         Normalization batch = Normalization.ofBatch(
                 x.rows(),
                 features,
@@ -225,6 +226,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
                 gamma.value().data(),
                 beta.value().data(),
                 relu,
+                copied,
                 result); // (2) to (5)
         int overflowing = batch.overflowingColumn();
         if (overflowing >= 0) {
@@ -298,8 +300,9 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      */
     Matrix backward(Matrix dy, Matrix a, double[] masked, double[] dx) {
         requireShape(dy);
-        double[] result = dx == null ? new double[dy.data().length] : dx;
-        double[] gradient = a == null ? dy.data() : masked == null ? new double[dy.data().length] : masked;
+        boolean copied = dx == null && a == null && Normalization.isBetterCopied(dy.rows(), features);
+        double[] result = room(dy, copied, dx);
+        double[] gradient = copied ? result : a == null ? dy.data() : room(dy, false, masked);
         setGradients(dy, a, gradient, result); // (18)
         return Matrix.wrap(dy.rows(), features, result);
     }

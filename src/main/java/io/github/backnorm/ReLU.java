@@ -50,8 +50,9 @@ public final class ReLU extends ArrayLayer implements Layer {
 
     private Matrix of(Matrix x, double[] y, String method) {
         outputColumns(x, method);
-        double[] result = y == null ? new double[x.data().length] : y;
-        Elementwise.relu(x.data(), result);
+        boolean copied = y == null && Elementwise.isBetterCopied(x.data().length);
+        double[] result = room(x, copied, y);
+        Elementwise.relu(copied ? result : x.data(), result);
         return Matrix.wrap(x.rows(), x.columns(), result);
     }
 
@@ -81,8 +82,9 @@ public final class ReLU extends ArrayLayer implements Layer {
     @Override
     Matrix backward(Matrix dy, double[] dx) {
         Matrix y = output(dy);
-        double[] result = dx == null ? new double[y.data().length] : dx;
-        Elementwise.reluBackward(y.data(), dy.data(), result);
+        boolean copied = dx == null && Elementwise.isBetterCopied(dy.data().length);
+        double[] result = room(dy, copied, dx);
+        Elementwise.reluBackward(y.data(), copied ? result : dy.data(), result);
         return Matrix.wrap(y.rows(), y.columns(), result);
     }
 

@@ -2,7 +2,18 @@ package io.github.backnorm.internal;
 
 /** Operations on entries one by one, over arrays of equal length; the result goes into the last array. */
 public final class Elementwise {
+    private static final int MOST_COPIED = 1 << 19; // 4 MB
+
     private Elementwise() {}
+
+    /**
+     * Whether a new array for what is computed entry by entry from another is better made as a copy of it, to be written
+     * over: {@code Arrays.copyOf} takes no longer than an array of zeros does, and then the loop has an array less to read.
+     * Where they do not fit in the caches, a copy takes longer.
+     */
+    public static boolean isBetterCopied(int length) {
+        return length <= MOST_COPIED;
+    }
 
     /** {@code c = a + b}. */
     public static void add(double[] a, double[] b, double[] c) {

@@ -87,15 +87,33 @@ public final class Normalization {
     }
 
     /**
+     * Whether y or dh, m×n, is to be written over a copy of h or dy ({@link Elementwise#isBetterCopied}): not where
+     * groups of columns overlap in SIMD, for what they share is computed twice.
+     */
+    public static boolean isBetterCopied(int m, int n) {
+        return Elementwise.isBetterCopied(m * n) && n % Kernels.chosen().lanes() == 0;
+    }
+
+    /**
      * Normalizes h, m×n, m ≥ 2, into y, and returns what comes after; h and γ are kept and must not change. Where
      * {@link #overflowingColumn} says so, y is meaningless.
      *
      * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
+     * @param copied whether y holds a copy of h, as {@link #isBetterCopied} allows
      */
     public static Normalization ofBatch(
-            int m, int n, double[] h, double epsilon, double[] gamma, double[] beta, boolean relu, double[] y) {
+            int m,
+            int n,
+            double[] h,
+            double epsilon,
+            double[] gamma,
+            double[] beta,
+            boolean relu,
+            boolean copied,
+            double[] y) {
         Normalization batch = new Normalization(m, n, h, gamma, epsilon);
-        Parallel.run(batch.parallel, batch.panels.length, p -> batch.panels[p].forward(beta, relu, y));
+        double[] source = copied ? y : h;
+        Parallel.run(batch.parallel, batch.panels.length, p -> batch.panels[p].forward(beta, relu, source, y));
         return batch;
     }
 
@@ -103,8 +121,8 @@ public final class Normalization {
      * dγ, dβ and dh for da, m×n.
      *
      * @param a m×n, what followed from a = max(y, 0); null if y was the output, whose gradient da is then
-     * @param dy m×n, where the gradient with respect to y goes: may be da, and is where a is null
-     * @param dh m×n, or null if it is not wanted
+     * @param dy m×n, where the gradient with respect to y goes: may be da; where a is null, da or a copy of it
+     * @param dh m×n, or null if it is not wanted; may be a dy that is a copy, as {@link #isBetterCopied} allows
      */
     public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
         Parallel.run(parallel, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
@@ -154,7 +172,7 @@ public final class Normalization {
             this.factor = DoubleDoubles.zeros(width);
         }
 
-        void forward(double[] allBeta, boolean relu, double[] y) {
+        void forward(double[] allBeta, boolean relu, double[] source, double[] y) {
             DoubleDoubles squares = DoubleDoubles.zeros(width);
             DoubleDoubles work = DoubleDoubles.zeros(width);
             sumDeviations(squares, work);
@@ -183,7 +201,7 @@ public final class Normalization {
             DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, work), work);
             double[] anchor = offset.anchor(bound);
             double least = relu ? 0 : Double.NEGATIVE_INFINITY;
-            kernels.normalize(m, width, h, from, n, pivot, factor, offset, anchor, least, y);
+            kernels.normalize(m, width, source, from, n, pivot, factor, offset, anchor, least, y);
             for (int j = 0; j < width; j++) {
                 if (scaled[j] != null) {
                     double[] column = scaled[j].apply(gamma[from + j], beta[j]);
@@ -257,7 +275,7 @@ public final class Normalization {
                 if (scaled[j] == null && isModerate(squares[j], MOST)) {
                     continue;
                 }
-                double[] column = column(dy, j);
+                double[] column = column(a == null ? da : dy, j);
                 if (scaled[j] != null || !isConstant(column, 0)) {
                     ScaledColumn general = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
                     ScaledColumn.Gradients gradients = general.backward(column, gamma[from + j]);

@@ -414,14 +414,14 @@ final class VectorKernels extends Kernels {
     }
 
     // Batch norm and ReLU. A kernel goes along the rows of a block, in groups of as many columns as there are lanes, by
-    // loops over whole groups: along two rows at a time where sums are formed, which it reads and writes once for both,
-    // along four where entries are written, since it reads the words of the columns once for all. Loops of two rounds,
-    // also one in the other, are always unrolled. C2 leaves the checks of indices out of loops along two rows. What is
-    // left, last rows, or columns fewer than lanes, the scalar kernels take care of. (Masked loads and stores are many
-    // times slower on JDK 17.)
+    // loops over whole groups: along two or four rows at a time where sums are formed, which it reads and writes once
+    // for all of them, along four where entries are written, since it reads the words of the columns once for all.
+    // Loops of two rounds, also one in the other, are always unrolled. What is left, last rows, or columns fewer than
+    // lanes, the scalar kernels take care of. (Masked loads and stores are many times slower on JDK 17.)
     //
     // The last group of columns begins as many before the end, and has some in common with the one before. There an
-    // entry is computed twice; sums are added to a copy, of which those go back that are not the other group's.
+    // entry is computed twice, so it must not be written over; sums are added to a copy, of which those go back that
+    // are not the other group's.
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
@@ -434,6 +434,9 @@ final class VectorKernels extends Kernels {
     // same: AMD's processors have adders and multipliers apart, and the adders have the more to do.
 
     private static final ScalarKernels SCALAR = new ScalarKernels();
+
+    /** Pairs of rows that batch norm's sums go along at a time: with four lanes, two pairs are slower. */
+    private static final int PAIRS = LANES == 8 ? 2 : 1;
 
     @Override
     void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
@@ -487,16 +490,16 @@ final class VectorKernels extends Kernels {
     /** Of columns in whole groups. */
     private static void addDeviations(
             int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
-        int paired = m - m % 2;
-        for (int i = 0; i < paired; i += 2) {
-            addTwoRowsOfDeviations(n, h, at + i * ldh, ldh, pivot, sum, squares);
+        int inPairs = m - m % (2 * PAIRS);
+        for (int i = 0; i < inPairs; i += 2 * PAIRS) {
+            addRowsOfDeviations(n, h, at + i * ldh, ldh, pivot, sum, squares);
         }
-        if (paired < m) {
-            SCALAR.sumDeviations(1, n, h, at + paired * ldh, ldh, pivot, sum, squares);
+        if (inPairs < m) {
+            SCALAR.sumDeviations(m - inPairs, n, h, at + inPairs * ldh, ldh, pivot, sum, squares);
         }
     }
 
-    private static void addTwoRowsOfDeviations(
+    private static void addRowsOfDeviations(
             int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sums, DoubleDoubles squares) {
         DoubleVector minus = DoubleVector.broadcast(SPECIES, -1.0);
         for (int j = 0; j < n; j += LANES) {
@@ -505,22 +508,25 @@ final class VectorKernels extends Kernels {
             DoubleVector sumLow = DoubleVector.fromArray(SPECIES, sums.lo(), j);
             DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares.hi(), j);
             DoubleVector squareSumLow = DoubleVector.fromArray(SPECIES, squares.lo(), j);
-            for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
-                DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
-                DoubleVector next = d.add(sum);
-                DoubleVector rounded = next.sub(d);
-                sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
-                        .add(sumLow);
-                sum = next;
-                DoubleVector square = d.mul(d);
-                DoubleVector low = d.fma(d, square.neg());
-                next = square.add(squareSum);
-                rounded = next.sub(square);
-                squareSumLow = square.sub(next.sub(rounded))
-                        .sub(rounded.sub(squareSum))
-                        .add(low)
-                        .add(squareSumLow);
-                squareSum = next;
+            for (int i = 0; i < PAIRS; i++) {
+                for (int l = 0; l < 2; l++) {
+                    int k = at + (2 * i + l) * ldh + j;
+                    DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
+                    DoubleVector next = d.add(sum);
+                    DoubleVector rounded = next.sub(d);
+                    sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), d))
+                            .add(sumLow);
+                    sum = next;
+                    DoubleVector square = d.mul(d);
+                    DoubleVector low = d.fma(d, square.neg());
+                    next = square.add(squareSum);
+                    rounded = next.sub(square);
+                    squareSumLow = square.sub(next.sub(rounded))
+                            .sub(rounded.sub(squareSum))
+                            .add(low)
+                            .add(squareSumLow);
+                    squareSum = next;
+                }
             }
             sum.intoArray(sums.hi(), j);
             sumLow.intoArray(sums.lo(), j);
@@ -637,16 +643,16 @@ final class VectorKernels extends Kernels {
             DoubleDoubles sum,
             DoubleDoubles products,
             double[] squares) {
-        int paired = m - m % 2;
-        for (int i = 0; i < paired; i += 2) {
-            addTwoRowsOfGradients(n, h, at + i * ldh, ldh, dy, pivot, sum, products, squares);
+        int inPairs = m - m % (2 * PAIRS);
+        for (int i = 0; i < inPairs; i += 2 * PAIRS) {
+            addRowsOfGradients(n, h, at + i * ldh, ldh, dy, pivot, sum, products, squares);
         }
-        if (paired < m) {
-            SCALAR.sumGradients(1, n, h, at + paired * ldh, ldh, dy, pivot, sum, products, squares);
+        if (inPairs < m) {
+            SCALAR.sumGradients(m - inPairs, n, h, at + inPairs * ldh, ldh, dy, pivot, sum, products, squares);
         }
     }
 
-    private static void addTwoRowsOfGradients(
+    private static void addRowsOfGradients(
             int n,
             double[] h,
             int at,
@@ -664,24 +670,27 @@ final class VectorKernels extends Kernels {
             DoubleVector productSum = DoubleVector.fromArray(SPECIES, products.hi(), j);
             DoubleVector productSumLow = DoubleVector.fromArray(SPECIES, products.lo(), j);
             DoubleVector squareSum = DoubleVector.fromArray(SPECIES, squares, j);
-            for (int i = 0, k = at + j; i < 2; i++, k += ldh) {
-                DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
-                DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
-                DoubleVector next = term.add(sum);
-                DoubleVector rounded = next.sub(term);
-                sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))
-                        .add(sumLow);
-                sum = next;
-                squareSum = term.fma(term, squareSum);
-                DoubleVector product = d.mul(term);
-                DoubleVector low = d.fma(term, product.neg());
-                next = product.add(productSum);
-                rounded = next.sub(product);
-                productSumLow = product.sub(next.sub(rounded))
-                        .sub(rounded.sub(productSum))
-                        .add(low)
-                        .add(productSumLow);
-                productSum = next;
+            for (int i = 0; i < PAIRS; i++) {
+                for (int l = 0; l < 2; l++) {
+                    int k = at + (2 * i + l) * ldh + j;
+                    DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
+                    DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
+                    DoubleVector next = term.add(sum);
+                    DoubleVector rounded = next.sub(term);
+                    sumLow = minus.fma(minus.fma(sum, rounded), minus.fma(minus.fma(rounded, next), term))
+                            .add(sumLow);
+                    sum = next;
+                    squareSum = term.fma(term, squareSum);
+                    DoubleVector product = d.mul(term);
+                    DoubleVector low = d.fma(term, product.neg());
+                    next = product.add(productSum);
+                    rounded = next.sub(product);
+                    productSumLow = product.sub(next.sub(rounded))
+                            .sub(rounded.sub(productSum))
+                            .add(low)
+                            .add(productSumLow);
+                    productSum = next;
+                }
             }
             sum.intoArray(sums.hi(), j);
             sumLow.intoArray(sums.lo(), j);

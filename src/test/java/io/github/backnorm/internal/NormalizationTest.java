@@ -27,7 +27,7 @@ final class NormalizationTest {
         /** Over arrays with old content. */
         static Pass of(int m, int n, double[] h, double[] dy, double[] gamma, double[] beta, boolean relu) {
             Pass pass = new Pass(nans(m * n), nans(m * n), nans(n), nans(n));
-            Normalization batch = Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, relu, pass.y);
+            Normalization batch = Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, relu, false, pass.y);
             batch.backward(relu ? pass.y : null, dy, relu ? nans(m * n) : dy, pass.dgamma, pass.dbeta, pass.dh);
             return pass;
         }
@@ -156,6 +156,42 @@ final class NormalizationTest {
         assertThat(fused.dbeta).as("dβ, seed %d", SEED).isEqualTo(apart.dbeta);
     }
 
+    @ParameterizedTest
+    @CsvSource({"2, 8", "5, 16", "70, 24", "33, 1024"})
+    void results_overCopies_sameBitsAsInOtherArrays(int m, int n) {
+        double[] h = uniform(m * n, 12);
+        double[] dy = uniform(m * n, 13);
+        double[] gamma = uniform(n, 14);
+        double[] beta = uniform(n, 15);
+        for (int i = 0; i < m; i++) {
+            h[i * n + n / 2] *= 1e-200; // not for the kernels
+            dy[i * n + 3] *= 1e200; // nor this one, backward
+        }
+        dy[n - 1] = Double.NaN;
+        Pass pass = Pass.of(m, n, h, dy, gamma, beta, false);
+        double[] y = h.clone();
+        double[] dh = dy.clone();
+        double[] dgamma = Pass.nans(n);
+        double[] dbeta = Pass.nans(n);
+
+        assertThat(Normalization.isBetterCopied(m, n)).isTrue();
+        Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, false, true, y).backward(null, dy, dh, dgamma, dbeta, dh);
+
+        assertThat(y).as("y, seed %d", SEED).isEqualTo(pass.y);
+        assertThat(dh).as("dh, seed %d", SEED).isEqualTo(pass.dh);
+        assertThat(dgamma).as("dγ, seed %d", SEED).isEqualTo(pass.dgamma);
+        assertThat(dbeta).as("dβ, seed %d", SEED).isEqualTo(pass.dbeta);
+    }
+
+    @Test
+    void isBetterCopied_groupsOfColumnsOverlap_isFalse() {
+        int lanes = Kernels.chosen().lanes();
+
+        assertThat(Normalization.isBetterCopied(4, 2 * lanes)).isTrue();
+        assertThat(Normalization.isBetterCopied(4, 2 * lanes + 1)).isEqualTo(lanes == 1);
+        assertThat(Normalization.isBetterCopied(1 << 16, 16)).isFalse();
+    }
+
     @Test
     void backward_dhNotWanted_sameGradients() {
         double[] h = uniform(35, 9);
@@ -165,7 +201,7 @@ final class NormalizationTest {
         double[] dbeta = new double[5];
         Pass pass = Pass.of(7, 5, h, dy, gamma, gamma, false);
 
-        Normalization.ofBatch(7, 5, h, EPSILON, gamma, gamma, false, new double[35])
+        Normalization.ofBatch(7, 5, h, EPSILON, gamma, gamma, false, false, new double[35])
                 .backward(null, dy, dy, dgamma, dbeta, null);
 
         assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);

@@ -44,8 +44,8 @@ public final class Benchmarks {
     private static final List<String> LARGE_PRODUCTS = List.of("512x512x512", "1024x1024x1024");
     private static final String CONTENDED_STEP = "batch 256 of 512-512-512-10";
 
-    /** Iterations before those that count. On one processor the last SIMD kernel of a small step is compiled after 4 s. */
-    private static final int WARMUP = 15;
+    /** Iterations before those that count: on one processor, the last SIMD kernel of a small step is compiled after 11 s. */
+    private static final int WARMUP = 28;
 
     private final boolean quick;
     private final int processors = Runtime.getRuntime().availableProcessors();

@@ -54,21 +54,20 @@ record DoubleDoubles(double[] hi, double[] lo) {
     }
 
     /**
-     * Adds an anchor to each number, and returns the anchors: three times the magnitude of the number and the bound on
-     * what will be added to it. Then all sums are within a factor of two of each other and of the anchor, so that their
+     * Adds an anchor to each number: three times the magnitude of the number and the bound on what will be added to it.
+     * The anchors take the place of the bounds. Then all sums are within a factor of two of each other and of the anchor, so that their
      * differences are exact (Sterbenz), and an addition's rounding error is its second term less what the sum has changed
      * by (Dekker's Fast2Sum).
      */
     double[] anchor(double[] bound) {
-        double[] anchors = new double[hi.length];
         for (int j = 0; j < hi.length; j++) {
             double anchor = 3 * (Math.abs(hi[j]) + bound[j]);
             double sum = anchor + hi[j];
             lo[j] += hi[j] - (sum - anchor);
             hi[j] = sum;
-            anchors[j] = anchor;
+            bound[j] = anchor;
         }
-        return anchors;
+        return bound;
     }
 
     DoubleDoubles plus(DoubleDoubles other, DoubleDoubles to) {

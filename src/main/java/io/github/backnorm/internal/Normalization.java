@@ -275,7 +275,7 @@ public final class Normalization {
                 if (scaled[j] == null && isModerate(squares[j], MOST)) {
                     continue;
                 }
-                double[] column = column(a == null ? da : dy, j);
+                double[] column = column(a == null ? da : dy, j); // dh may have gone over dy
                 if (scaled[j] != null || !isConstant(column, 0)) {
                     ScaledColumn general = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
                     ScaledColumn.Gradients gradients = general.backward(column, gamma[from + j]);

@@ -58,7 +58,7 @@ final class DoubleDoublesTest {
         double[] bound = Arrays.stream(b.hi()).map(Math::abs).toArray();
         bound[1] = 0;
 
-        double[] anchor = anchored.anchor(bound);
+        double[] anchor = anchored.anchor(bound.clone());
 
         for (int j = 0; j < N; j++) {
             double number = anchored.hi()[j];

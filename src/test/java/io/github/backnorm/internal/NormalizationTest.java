@@ -32,6 +32,13 @@ final class NormalizationTest {
             return pass;
         }
 
+        void assertSameBits(Pass expected, String name) {
+            assertThat(y).as("y, %s", name).isEqualTo(expected.y);
+            assertThat(dh).as("dh, %s", name).isEqualTo(expected.dh);
+            assertThat(dgamma).as("dγ, %s", name).isEqualTo(expected.dgamma);
+            assertThat(dbeta).as("dβ, %s", name).isEqualTo(expected.dbeta);
+        }
+
         private static double[] nans(int n) {
             double[] nans = new double[n];
             Arrays.fill(nans, Double.NaN);
@@ -72,10 +79,11 @@ final class NormalizationTest {
             double[] columnOfDy = column(n, dy, j);
             String name = m + "x" + n + ", column " + j + ", seed " + SEED;
             Pass alone = Pass.of(m, 1, column, columnOfDy, new double[] {gamma[j]}, new double[] {beta[j]}, false);
-            assertThat(column(n, pass.y, j)).as("y, %s", name).isEqualTo(alone.y);
-            assertThat(column(n, pass.dh, j)).as("dh, %s", name).isEqualTo(alone.dh);
-            assertThat(pass.dgamma[j]).as("dγ, %s", name).isEqualTo(alone.dgamma[0]);
-            assertThat(pass.dbeta[j]).as("dβ, %s", name).isEqualTo(alone.dbeta[0]);
+            Pass beside =
+                    new Pass(column(n, pass.y, j), column(n, pass.dh, j), new double[] {pass.dgamma[j]}, new double[] {
+                        pass.dbeta[j]
+                    });
+            beside.assertSameBits(alone, name);
             ScaledColumn scaled = new ScaledColumn(column, EPSILON);
             ScaledColumn.Gradients gradients = scaled.backward(columnOfDy, gamma[j]);
             Offset<Double> cancelled = within(cancelled(column, columnOfDy, gamma[j]));
@@ -115,10 +123,7 @@ final class NormalizationTest {
             for (int run = 0; run < 200 || (run < 20_000 && Parallel.HELPED.sum() == helpedBefore); run++) {
                 Pass parallel = Pass.of(m, n, h, dy, gamma, gamma, true);
 
-                assertThat(parallel.y).as("y, seed %d", SEED).isEqualTo(pass.y);
-                assertThat(parallel.dh).as("dh, seed %d", SEED).isEqualTo(pass.dh);
-                assertThat(parallel.dgamma).as("dγ, seed %d", SEED).isEqualTo(pass.dgamma);
-                assertThat(parallel.dbeta).as("dβ, seed %d", SEED).isEqualTo(pass.dbeta);
+                parallel.assertSameBits(pass, "seed " + SEED);
             }
             assertThat(Parallel.HELPED.sum())
                     .as("others than this thread have worked")
@@ -169,18 +174,13 @@ final class NormalizationTest {
         }
         dy[n - 1] = Double.NaN;
         Pass pass = Pass.of(m, n, h, dy, gamma, beta, false);
-        double[] y = h.clone();
-        double[] dh = dy.clone();
-        double[] dgamma = Pass.nans(n);
-        double[] dbeta = Pass.nans(n);
+        Pass over = new Pass(h.clone(), dy.clone(), Pass.nans(n), Pass.nans(n));
 
         assertThat(Normalization.isBetterCopied(m, n)).isTrue();
-        Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, false, true, y).backward(null, dy, dh, dgamma, dbeta, dh);
+        Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, false, true, over.y)
+                .backward(null, dy, over.dh, over.dgamma, over.dbeta, over.dh);
 
-        assertThat(y).as("y, seed %d", SEED).isEqualTo(pass.y);
-        assertThat(dh).as("dh, seed %d", SEED).isEqualTo(pass.dh);
-        assertThat(dgamma).as("dγ, seed %d", SEED).isEqualTo(pass.dgamma);
-        assertThat(dbeta).as("dβ, seed %d", SEED).isEqualTo(pass.dbeta);
+        over.assertSameBits(pass, "seed " + SEED);
     }
 
     @Test

@@ -7,13 +7,13 @@ package io.github.backnorm.internal;
  * rounding took from a sum or a product, exactly. Kernels use them on arrays of leading words and arrays of error
  * words; the operations of the class itself are for the few numbers of each column.
  *
- * <p>Relative error of an operation, {@code u = 2⁻⁵³}, barring overflow and underflow; the first three are algorithms
- * of Joldes, Muller and Popescu:
+ * <p>Relative error of an operation, {@code u = 2⁻⁵³}, barring overflow and underflow; that of a sum is relative to the
+ * magnitudes of its terms. The first three are algorithms of Joldes, Muller and Popescu:
  * <pre>{@code
- * plus          3u² + 13u³   AccurateDWPlusDW
- * times         5u²          DWTimesDW2
- * dividedBy     3.5u²        DWDivFP3
- * inverseSqrt   20u²         one step of Newton's iteration, shown at the method
+ * plus          3u² + 5u³   SloppyDWPlusDW, shown at the method
+ * times         5u²         DWTimesDW2
+ * dividedBy     3.5u²       DWDivFP3
+ * inverseSqrt   20u²        one step of Newton's iteration, shown at the method
  * }</pre>
  * Where the leading word is NaN or infinite it is the result of the formula in plain arithmetic, and lo is 0.
  *
@@ -67,11 +67,16 @@ record DoubleDouble(double hi, double lo) {
         return new DoubleDouble(-hi, -lo);
     }
 
+    /**
+     * The sum, within {@code (3u² + 5u³)·(|this| + |other|)}, which may be more than what is left of it where it cancels.
+     *
+     * <p>Of A, the magnitudes of the leading words: the low words make up at most u·A and their addition costs u² of A,
+     * the addition of the leading words' error, at most u·A too, 2u² + u³. What is added last is exact: where it
+     * could exceed the sum of the leading words, that has cancelled to a multiple of its last place, or to 0.
+     */
     DoubleDouble plus(DoubleDouble other) {
         DoubleDouble high = sum(hi, other.hi);
-        DoubleDouble low = sum(lo, other.lo);
-        DoubleDouble carried = fastSum(high.hi, high.lo + low.hi);
-        return fastSum(carried.hi, carried.lo + low.lo);
+        return fastSum(high.hi, high.lo + (lo + other.lo));
     }
 
     DoubleDouble times(DoubleDouble other) {

@@ -78,25 +78,14 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return plus(-1, other, to);
     }
 
-    /** In three loops, for of all its operations in one C2 makes no vectors. */
     private DoubleDoubles plus(double sign, DoubleDoubles other, DoubleDoubles to) {
-        double[] lowError = new double[hi.length];
-        for (int j = 0; j < hi.length; j++) {
-            double term = sign * other.lo[j];
-            lowError[j] = DoubleDouble.sumError(lo[j], term, lo[j] + term);
-        }
         for (int j = 0; j < hi.length; j++) {
             double term = sign * other.hi[j];
-            double sum = hi[j] + term;
-            to.lo[j] = DoubleDouble.sumError(hi[j], term, sum) + (lo[j] + sign * other.lo[j]);
+            double high = hi[j] + term;
+            double low = DoubleDouble.sumError(hi[j], term, high) + (lo[j] + sign * other.lo[j]);
+            double sum = high + low;
             to.hi[j] = sum;
-        }
-        for (int j = 0; j < hi.length; j++) {
-            double carried = to.hi[j] + to.lo[j];
-            double rest = (to.lo[j] - (carried - to.hi[j])) + lowError[j];
-            double sum = carried + rest;
-            to.hi[j] = sum;
-            to.lo[j] = rest - (sum - carried);
+            to.lo[j] = low - (sum - high);
         }
         return to;
     }

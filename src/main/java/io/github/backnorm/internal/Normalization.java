@@ -66,7 +66,7 @@ public final class Normalization {
     private final double[] h;
     private final double[] gamma;
     private final double epsilon;
-    private final boolean parallel;
+    private final int helpers;
     private final Panel[] panels;
 
     private Normalization(int m, int n, double[] h, double[] gamma, double epsilon) {
@@ -75,8 +75,8 @@ public final class Normalization {
         this.h = h;
         this.gamma = gamma;
         this.epsilon = epsilon;
-        this.parallel = Parallel.pays((double) OPERATIONS * m * n);
-        int width = parallel ? NARROW_PANEL : PANEL;
+        this.helpers = Parallel.helpers((double) OPERATIONS * m * n);
+        int width = helpers > 0 ? NARROW_PANEL : PANEL;
         this.panels = new Panel[(n + width - 1) / width];
         int from = 0;
         for (int p = 0; p < panels.length; p++) {
@@ -113,7 +113,7 @@ public final class Normalization {
             double[] y) {
         Normalization batch = new Normalization(m, n, h, gamma, epsilon);
         double[] source = copied ? y : h;
-        Parallel.run(batch.parallel, batch.panels.length, p -> batch.panels[p].forward(beta, relu, source, y));
+        Parallel.run(batch.helpers, batch.panels.length, p -> batch.panels[p].forward(beta, relu, source, y));
         return batch;
     }
 
@@ -125,7 +125,7 @@ public final class Normalization {
      * @param dh m×n, or null if it is not wanted; may be a dy that is a copy, as {@link #isBetterCopied} allows
      */
     public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-        Parallel.run(parallel, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
+        Parallel.run(helpers, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
     }
 
     /**

@@ -19,8 +19,8 @@ import java.util.function.IntConsumer;
  * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
  * in its caches much of what it wrote in the job before.
  *
- * <p>A thread that has helped looks for more work for a moment before it goes back to the pool, for to wake it up takes as
- * long as a small product. Meanwhile smaller work is worth its help.
+ * <p>A thread that came to help looks for more work for a moment before it goes back to the pool, unless others' work
+ * waits there, for to wake it up takes as long as a small product. Meanwhile smaller work is worth its help.
  *
  * <p>When a task throws, no further one is begun, and the caller gets the first exception once none runs any more.
  *
@@ -47,12 +47,12 @@ final class Parallel {
             threads(WANTED, Runtime.getRuntime().availableProcessors(), ForkJoinPool.getCommonPoolParallelism());
 
     /**
-     * Operations from which on threads are used; tests lower it. To wake a sleeping thread and to be woken by it takes
-     * 50 to 100 µs; this is 200 µs of a SIMD product on one thread, or twice that of a scalar one.
+     * Operations for each helper that is woken; tests lower it. To wake a sleeping thread and to be woken by it takes
+     * 30 to 100 µs; this is 200 µs of a SIMD product on one thread, or twice that of a scalar one.
      */
     static double threshold = 1.6e7;
 
-    /** The part of the threshold that is enough while a helper is looking for work. */
+    /** The part of the threshold that is enough for helpers that are looking for work. */
     private static final double PART_OF_THRESHOLD = 1.0 / 8;
 
     /**
@@ -61,12 +61,15 @@ final class Parallel {
      */
     private static final long PATIENCE = 50_000; // ns
 
-    /** How long nobody looks for more work once a thread that did has not been running: its processor is wanted. */
+    /**
+     * How long nobody looks for more work once a thread that did has not been running: its processor is wanted, or the
+     * garbage collector has stopped it, which cannot be told apart.
+     */
     private static final long REST = 100_000_000; // ns
 
     private static volatile long endOfRest = System.nanoTime();
 
-    /** The job begun last, as long as it is not done: what helpers look for. */
+    /** The job begun last, as long as it is not done: what helpers look for. One of another caller hides it. */
     private static final AtomicReference<Job> LATEST = new AtomicReference<>();
 
     /** Helpers that are looking. */
@@ -95,22 +98,23 @@ final class Parallel {
     }
 
     /**
-     * Whether work of this size is worth spreading over threads. It may not be a moment later.
+     * How many helpers work of this size pays for. It may be others a moment later.
      *
      * @param operations additions, multiplications and the like
      */
-    static boolean pays(double operations) {
-        return threads() > 1 && operations >= (LOOKING.get() > 0 ? PART_OF_THRESHOLD * threshold : threshold);
+    static int helpers(double operations) {
+        int looking = operations >= PART_OF_THRESHOLD * threshold ? LOOKING.get() : 0;
+        return (int) Math.min(threads() - 1, Math.max(looking, operations / threshold));
     }
 
-    /** The number of tasks that work should at least be cut into. */
-    static int tasks() {
-        return TASKS_PER_THREAD * threads();
+    /** The number of tasks that work for so many helpers should at least be cut into. */
+    static int tasks(int helpers) {
+        return TASKS_PER_THREAD * (helpers + 1);
     }
 
-    /** Runs the tasks 0 to tasks − 1, on the caller's thread alone if not parallel; all are done when it returns. */
-    static void run(boolean parallel, int tasks, IntConsumer task) {
-        int helpers = parallel ? Math.min(threads(), tasks) - 1 : 0;
+    /** Runs the tasks 0 to tasks − 1 on the caller's thread and up to so many others; all are done when it returns. */
+    static void run(int mostHelpers, int tasks, IntConsumer task) {
+        int helpers = Math.min(mostHelpers, tasks - 1);
         if (helpers <= 0) {
             for (int i = 0; i < tasks; i++) {
                 task.accept(i);
@@ -129,12 +133,15 @@ final class Parallel {
     /** Looks for a job other than the last one; null if none is begun for a while. */
     private static Job next(Job last) {
         long now = System.nanoTime();
-        if (now - endOfRest < 0) {
+        if (now - endOfRest < 0 || WAITING.get() > threads) { // so many have waited for long
             return null;
         }
         LOOKING.incrementAndGet();
         long end = now + PATIENCE;
         for (Job job = LATEST.get(); (job == last || job == null) && now - end < 0; job = LATEST.get()) {
+            if (ForkJoinPool.commonPool().getQueuedSubmissionCount() > WAITING.get()) {
+                break; // others' work
+            }
             Thread.onSpinWait();
             now = System.nanoTime();
         }

@@ -62,9 +62,9 @@ final class ScalarProducts {
             return;
         }
         int segments = (n + WIDTH - 1) / WIDTH;
-        boolean parallel = Parallel.pays(2.0 * m * n * k);
-        int parts = parallel ? Math.max(1, Math.min(m / ROWS_OF_TASK, Parallel.tasks() / segments)) : 1;
-        Parallel.run(parallel, segments * parts, task -> {
+        int helpers = Parallel.helpers(2.0 * m * n * k);
+        int parts = helpers > 0 ? Math.max(1, Math.min(m / ROWS_OF_TASK, Parallel.tasks(helpers) / segments)) : 1;
+        Parallel.run(helpers, segments * parts, task -> {
             int j = task / parts * WIDTH;
             int columns = Math.min(WIDTH, n - j);
             int part = task % parts;
@@ -151,7 +151,7 @@ final class ScalarProducts {
                 int at = q * aColumn;
                 update(width, a, x + at, y + at, z + at, w + at, aColumn, b[q], b[q + 1], c[0], c[1], c[2], c[3]);
             }
-            for (; q < depth; q++) {
+            if (q < depth) {
                 for (int row = 0; row < rows; row++) {
                     Kernels.addScaled(width, a[x + row * aRow + q * aColumn], b[q], 0, c[row]);
                 }

@@ -45,7 +45,7 @@ final class VectorProducts {
     private final int ldb;
     private final boolean bTransposed;
     private final double[] bias;
-    private final boolean parallel;
+    private final int helpers;
     private final double[] packed;
     private final int packedA; // where the packed block of A begins
     private final int packedBias;
@@ -80,7 +80,7 @@ final class VectorProducts {
         this.bTransposed = bTransposed;
         this.bias = bias;
         this.c = c;
-        this.parallel = Parallel.pays(2.0 * m * n * k);
+        this.helpers = Parallel.helpers(2.0 * m * n * k);
         int depth = Math.min(k, BLOCK_K);
         packedA = ALIGNED + depth * multiple(Math.min(n, BLOCK_N), PANEL);
         packedBias = packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP);
@@ -149,7 +149,7 @@ final class VectorProducts {
     }
 
     private void run(int tasks, IntConsumer task) {
-        Parallel.run(parallel, tasks, task);
+        Parallel.run(helpers, tasks, task);
     }
 
     private int panels() {
@@ -255,7 +255,7 @@ final class VectorProducts {
     private void tiles() {
         int group = Math.max(1, GROUP / (PANEL * depth)); // panels
         int groups = (panels() + group - 1) / group;
-        int parts = parallel ? Math.min(strips(), (Parallel.tasks() + groups - 1) / groups) : 1;
+        int parts = helpers > 0 ? Math.min(strips(), (Parallel.tasks(helpers) + groups - 1) / groups) : 1;
         run(groups * parts, task -> {
             int part = task % parts;
             int panel = task / parts * group;

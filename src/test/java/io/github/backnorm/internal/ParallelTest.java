@@ -45,9 +45,9 @@ final class ParallelTest {
     }
 
     /** Runs tasks, and lets each have been done once when run returns. */
-    private static void assertEachOnce(boolean parallel, int tasks) {
+    private static void assertEachOnce(int helpers, int tasks) {
         AtomicIntegerArray done = new AtomicIntegerArray(tasks);
-        Parallel.run(parallel, tasks, done::incrementAndGet);
+        Parallel.run(helpers, tasks, done::incrementAndGet);
         assertThat(IntStream.range(0, tasks).map(done::get)).containsOnly(1).hasSize(tasks);
     }
 
@@ -63,7 +63,7 @@ final class ParallelTest {
     private static void assertAllThreadsWork() {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
         CountDownLatch begun = new CountDownLatch(3);
-        Parallel.run(true, 3, task -> {
+        Parallel.run(2, 3, task -> {
             threads.add(Thread.currentThread());
             begun.countDown();
             await(begun);
@@ -74,8 +74,8 @@ final class ParallelTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 24, 1000})
     void run_anyNumberOfTasks_doesEachOnce(int tasks) {
-        assertEachOnce(true, tasks);
-        assertEachOnce(false, tasks);
+        assertEachOnce(2, tasks);
+        assertEachOnce(0, tasks);
     }
 
     @Test
@@ -83,8 +83,8 @@ final class ParallelTest {
         IntConsumer never = task -> {
             throw new AssertionError("task " + task);
         };
-        Parallel.run(true, 0, never);
-        Parallel.run(false, 0, never);
+        Parallel.run(2, 0, never);
+        Parallel.run(0, 0, never);
     }
 
     @Test
@@ -98,7 +98,7 @@ final class ParallelTest {
         Thread[] by = new Thread[20];
         CountDownLatch begun = new CountDownLatch(3);
         CountDownLatch callersSecond = new CountDownLatch(2);
-        Parallel.run(true, by.length, task -> {
+        Parallel.run(2, by.length, task -> {
             by[task] = Thread.currentThread();
             begun.countDown();
             await(begun);
@@ -114,11 +114,9 @@ final class ParallelTest {
     }
 
     @Test
-    void run_notParallelOrOneThread_staysOnCallersThread() {
+    void run_noHelpers_staysOnCallersThread() {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
-        Parallel.run(false, 100, task -> threads.add(Thread.currentThread()));
-        Parallel.threads = 1;
-        Parallel.run(true, 100, task -> threads.add(Thread.currentThread()));
+        Parallel.run(0, 100, task -> threads.add(Thread.currentThread()));
         assertThat(threads).containsExactly(Thread.currentThread());
     }
 
@@ -126,7 +124,7 @@ final class ParallelTest {
     void run_insideOwnForkJoinPool_doesEachOnce() {
         ForkJoinPool pool = new ForkJoinPool(2);
         try {
-            pool.invoke(ForkJoinTask.adapt(() -> assertEachOnce(true, 100)));
+            pool.invoke(ForkJoinTask.adapt(() -> assertEachOnce(2, 100)));
         } finally {
             pool.shutdown();
         }
@@ -137,7 +135,7 @@ final class ParallelTest {
         AtomicInteger done = new AtomicInteger();
         IntStream.range(0, 50)
                 .parallel()
-                .forEach(i -> Parallel.run(true, 7, j -> Parallel.run(true, 5, k -> done.incrementAndGet())));
+                .forEach(i -> Parallel.run(2, 7, j -> Parallel.run(2, 5, k -> done.incrementAndGet())));
         assertThat(done).hasValue(50 * 7 * 5);
     }
 
@@ -157,7 +155,7 @@ final class ParallelTest {
             Set<Thread> threads = ConcurrentHashMap.newKeySet();
             WeakReference<double[]> array = runOverArray(threads);
             for (int i = 0; i < 10 * Parallel.MOST_WAITING; i++) {
-                assertEachOnce(true, 5);
+                assertEachOnce(2, 5);
             }
             assertThat(threads).containsExactly(Thread.currentThread());
             assertThat(ForkJoinPool.commonPool().getQueuedSubmissionCount())
@@ -177,7 +175,7 @@ final class ParallelTest {
 
     private static WeakReference<double[]> runOverArray(Set<Thread> threads) {
         double[] array = new double[100];
-        Parallel.run(true, 100, task -> {
+        Parallel.run(2, 100, task -> {
             array[task] = task;
             threads.add(Thread.currentThread());
         });
@@ -188,7 +186,7 @@ final class ParallelTest {
     void run_everyTaskThrows_rethrowsFirstAndBeginsNoMore() {
         for (int repetition = 0; repetition < 200; repetition++) {
             List<RuntimeException> thrown = new ArrayList<>();
-            assertThatThrownBy(() -> Parallel.run(true, 1000, task -> {
+            assertThatThrownBy(() -> Parallel.run(2, 1000, task -> {
                         RuntimeException failure = new IllegalStateException("task " + task);
                         synchronized (thrown) {
                             thrown.add(failure);
@@ -198,7 +196,7 @@ final class ParallelTest {
                     .isIn(thrown);
             assertThat(thrown).hasSizeLessThanOrEqualTo(3); // one for each thread
         }
-        assertEachOnce(true, 100);
+        assertEachOnce(2, 100);
     }
 
     @ParameterizedTest
@@ -207,7 +205,7 @@ final class ParallelTest {
         Throwable failure = error ? new AssertionError() : new ArithmeticException();
         CountDownLatch bothBegun = new CountDownLatch(2);
         AtomicBoolean ended = new AtomicBoolean();
-        assertThatThrownBy(() -> Parallel.run(true, 2, task -> {
+        assertThatThrownBy(() -> Parallel.run(2, 2, task -> {
                     bothBegun.countDown();
                     await(bothBegun);
                     if (task == 0 && failure instanceof Error e) {
@@ -235,7 +233,7 @@ final class ParallelTest {
         Thread caller = Thread.currentThread();
         CountDownLatch bothBegun = new CountDownLatch(2);
         AtomicBoolean ended = new AtomicBoolean();
-        Parallel.run(true, 2, task -> {
+        Parallel.run(2, 2, task -> {
             bothBegun.countDown();
             while (bothBegun.getCount() > 0) { // until the time is up
                 Thread.onSpinWait();
@@ -276,21 +274,18 @@ final class ParallelTest {
     void threads_nonsense_isRefusedEachTime() {
         Parallel.threads = 0;
         for (int i = 0; i < 2; i++) {
-            assertThatThrownBy(() -> Parallel.pays(1))
+            assertThatThrownBy(() -> Parallel.helpers(1))
                     .isExactlyInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("expected a number from 1 on");
-            assertThatThrownBy(Parallel::tasks).isExactlyInstanceOf(IllegalStateException.class);
         }
     }
 
     @Test
     void run_moreHelpersLookForWorkThanWanted_leavesThemOut() {
         for (int repetition = 0; repetition < 200; repetition++) {
-            Parallel.threads = 3;
             assertAllThreadsWork();
-            Parallel.threads = 2;
             Set<Thread> threads = ConcurrentHashMap.newKeySet();
-            Parallel.run(true, 6, task -> {
+            Parallel.run(1, 6, task -> {
                 threads.add(Thread.currentThread());
                 LockSupport.parkNanos(100_000);
             });
@@ -306,24 +301,27 @@ final class ParallelTest {
     }
 
     @Test
-    void pays_thresholdAndThreads_bothCount() {
+    void helpers_sleeping_oneForEachMultipleOfTheThreshold() {
         Parallel.threshold = 100;
-        while (Parallel.pays(99)) { // until no helper is looking for work
+        while (Parallel.helpers(99) > 0) { // until no helper is looking for work
             Thread.onSpinWait();
         }
-        assertThat(Parallel.pays(100)).isTrue();
+        assertThat(Parallel.helpers(100)).isEqualTo(1);
+        assertThat(Parallel.helpers(199)).isEqualTo(1);
+        assertThat(Parallel.helpers(200)).isEqualTo(2);
+        assertThat(Parallel.helpers(1e99)).isEqualTo(2);
         Parallel.threads = 1;
-        assertThat(Parallel.pays(1e9)).isFalse();
+        assertThat(Parallel.helpers(1e99)).isZero();
     }
 
     @Test
-    void pays_helpersHaveJustWorked_smallerWorkForAMoment() {
+    void helpers_haveJustWorked_forSmallerWorkForAMoment() {
         Parallel.threshold = 160;
         do {
             assertAllThreadsWork();
-        } while (!Parallel.pays(20)); // until the time is up
-        assertThat(Parallel.pays(19)).isFalse();
-        while (Parallel.pays(20)) { // until the time is up
+        } while (Parallel.helpers(20) == 0); // until the time is up
+        assertThat(Parallel.helpers(19)).isZero();
+        while (Parallel.helpers(20) > 0) { // until the time is up
             Thread.onSpinWait();
         }
     }
@@ -345,7 +343,7 @@ final class ParallelTest {
         public static void main(String[] arguments) {
             AtomicInteger done = new AtomicInteger();
             for (int i = 0; i < 1000; i++) {
-                Parallel.run(true, 10, task -> done.incrementAndGet());
+                Parallel.run(Parallel.helpers(1e99), 10, task -> done.incrementAndGet());
             }
             boolean few = ForkJoinPool.commonPool().getQueuedSubmissionCount() <= Parallel.MOST_WAITING;
             System.out.println(done + " tasks, " + (few ? "few" : "many") + " requests");

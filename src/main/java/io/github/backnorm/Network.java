@@ -30,9 +30,11 @@ import java.util.stream.Collectors;
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
-    private final double[][]
-            outputs; // arrays of the last pass that its layers' passes refer to, used again by the next
-    private final double[][] gradients; // the same of the last backward
+    /** Arrays of the last pass, which its layers' passes refer to and the next pass uses again. */
+    private final double[][] outputs;
+    /** The same of the last backward. */
+    private final double[][] gradients;
+
     private Pass pass;
 
     /**

@@ -55,9 +55,9 @@ record DoubleDoubles(double[] hi, double[] lo) {
 
     /**
      * Adds an anchor to each number: three times the magnitude of the number and the bound on what will be added to it.
-     * The anchors take the place of the bounds. Then all sums are within a factor of two of each other and of the anchor, so that their
-     * differences are exact (Sterbenz), and an addition's rounding error is its second term less what the sum has changed
-     * by (Dekker's Fast2Sum).
+     * The anchors take the place of the bounds. Then all sums are within a factor of two of each other and of the
+     * anchor, so that their differences are exact (Sterbenz), and an addition's rounding error is its second term less
+     * what the sum has changed by (Dekker's Fast2Sum).
      */
     double[] anchor(double[] bound) {
         for (int j = 0; j < hi.length; j++) {

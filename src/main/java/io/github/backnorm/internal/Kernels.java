@@ -59,8 +59,8 @@ abstract class Kernels {
     }
 
     /**
-     * Adds the m rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does; a sum that comes out not
-     * finite may be another there.
+     * Adds the m rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does; only a sum that is not
+     * finite may differ, which {@link Columns} forms again.
      */
     abstract void sumColumns(int m, int n, double[] a, DoubleDoubles sums);
 

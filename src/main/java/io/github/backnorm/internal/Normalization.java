@@ -51,7 +51,7 @@ public final class Normalization {
     /** The same where panels are tasks for several threads. */
     private static final int NARROW_PANEL = 64;
 
-    /** How many of a SIMD product take as long as an entry does forward or backward, about. */
+    /** Operations of a SIMD product that take about as long as an entry does, forward or backward. */
     private static final int OPERATIONS = 60;
 
     /** Squares and sums of squares from 2^−600 to 2^600 have room for their error terms, and so has g. */
@@ -77,10 +77,11 @@ public final class Normalization {
         this.epsilon = epsilon;
         this.helpers = Parallel.helpers((double) OPERATIONS * m * n);
         int width = helpers > 0 ? NARROW_PANEL : PANEL;
+        int whole = Math.max(8, kernels.lanes()); // a cache line and a group of columns, neither of which is shared
         this.panels = new Panel[(n + width - 1) / width];
         int from = 0;
         for (int p = 0; p < panels.length; p++) {
-            int to = p == panels.length - 1 ? n : (int) ((long) n * (p + 1) / panels.length) / 8 * 8;
+            int to = p == panels.length - 1 ? n : (int) ((long) n * (p + 1) / panels.length) / whole * whole;
             panels[p] = new Panel(from, to);
             from = to;
         }

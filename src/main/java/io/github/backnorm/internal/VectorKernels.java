@@ -21,7 +21,7 @@ final class VectorKernels extends Kernels {
 
     /**
      * Columns of a tile. With four vectors there are 24 chains, which take 24 of the 32 registers of AVX-512 or NEON;
-     * AVX2, the one with four lanes, has 16 registers.
+     * four lanes are AVX2 as a rule, which has 16 registers.
      */
     static final int PANEL = (LANES == 4 ? 2 : 4) * LANES;
 
@@ -413,15 +413,15 @@ final class VectorKernels extends Kernels {
         return "vector kernels, " + LANES + " lanes";
     }
 
-    // Batch norm and ReLU. A kernel goes along the rows of a block, in groups of as many columns as there are lanes, by
-    // loops over whole groups: along two or four rows at a time where sums are formed, which it reads and writes once
-    // for all of them, along four where entries are written, since it reads the words of the columns once for all.
-    // Loops of two rounds, also one in the other, are always unrolled. What is left, last rows, or columns fewer than
-    // lanes, the scalar kernels take care of. (Masked loads and stores are many times slower on JDK 17.)
+    // Batch norm and ReLU. A kernel goes along the rows of a block in groups of as many columns as there are lanes. It
+    // takes two or four rows at a time where it forms sums, and four where it writes entries, so that what a group has
+    // one of is read once for all of them. Loops of two rounds, also one in the other, are always unrolled. Last rows,
+    // and columns fewer than lanes, go to the scalar kernels. (Masked loads and stores are many times slower on JDK
+    // 17.)
     //
-    // The last group of columns begins as many before the end, and has some in common with the one before. There an
-    // entry is computed twice, so it must not be written over; sums are added to a copy, of which those go back that
-    // are not the other group's.
+    // The last group of columns begins as many before the end, and shares some with the group before. Their entries are
+    // computed twice, so batch norm's must not be written over what they come from then (ReLU's gradient may: masked
+    // twice is masked once). Their sums are added to a copy, and only those of the other columns go back.
     //
     // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
     // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of

@@ -12,7 +12,7 @@ import java.util.function.IntConsumer;
  * edges it has gaps, filled with anything: their tiles go through an array of one tile, of which only what belongs to C is
  * copied.
  *
- * <p>Sizes. A tile's strip stays in the first-level cache and its panel in the second: at most 48 and 256 KB. The
+ * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache, and its panel 256, of the second level. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
  * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have little
  * over 4 MB each at most. The inner index is cut as seldom as that allows: every cut reads and writes C once more.

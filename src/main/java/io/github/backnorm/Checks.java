@@ -191,16 +191,12 @@ final class Checks {
                 + " fold the networks before and after it");
     }
 
-    static IllegalArgumentException occursTwice(String what) {
-        return occursTwice("Network.new", what);
-    }
-
     static IllegalArgumentException occursTwice(String where, String what) {
         return new IllegalArgumentException(where + ": " + what + " occurs twice, expected once");
     }
 
-    static IllegalStateException noGradient(String name) {
-        return new IllegalStateException("Parameter.gradient: " + name + " has no gradient yet; call backward first");
+    static IllegalStateException noGradient(String where, String what) {
+        return new IllegalStateException(where + ": " + what + " has no gradient yet; call backward first");
     }
 
     static IllegalStateException duplicateName(String where, String name) {

@@ -2,7 +2,6 @@ package io.github.backnorm;
 
 import java.util.ArrayList;
 import java.util.Collections;
-import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -46,8 +45,7 @@ public final class Network extends BuiltInLayer implements Layer {
      * Makes a network of the given layers.
      *
      * @param layers the layers, first to last
-     * @throws IllegalArgumentException if a layer or parameter object occurs twice, or two parameters of a layer have
-     *     one name
+     * @throws IllegalArgumentException if a layer or parameter object occurs twice
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");
@@ -57,24 +55,23 @@ public final class Network extends BuiltInLayer implements Layer {
         this.layers = List.of(layers);
         this.outputs = new double[layers.length][];
         this.gradients = new double[layers.length][];
-        requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()));
+        requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()), "Network.new");
     }
 
-    private void requireDistinct(Set<Object> seen) {
+    private void requireDistinct(Set<Object> seen, String where) {
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
+            String place = Checks.place(i, layer);
             if (!seen.add(layer)) {
-                throw Checks.occursTwice(Checks.place(i, layer));
+                throw Checks.occursTwice(where, place);
             }
             if (layer instanceof Network nested) {
-                nested.requireDistinct(seen);
+                nested.requireDistinct(seen, where + ": " + place);
                 continue;
             }
-            Set<String> names = new HashSet<>();
             for (Parameter parameter : layer.parameters()) {
-                String what = "parameter " + parameter.name() + " of " + Checks.place(i, layer);
-                if (!seen.add(parameter) || !names.add(parameter.name())) {
-                    throw Checks.occursTwice(what);
+                if (!seen.add(parameter)) {
+                    throw Checks.occursTwice(where, "parameter " + parameter.name() + " of " + place);
                 }
             }
         }

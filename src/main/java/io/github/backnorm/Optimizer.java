@@ -100,7 +100,7 @@ public final class Optimizer {
      * {@return Adam}
      *
      * <p>A gradient whose entry is 0 from the first step on leaves w as it is, unless ε is 0: then it makes it NaN.
-     * Where g² overflows (beyond about 1e154), v is +Infinity from then on and w stands still.
+     * Where (1 − β₂)·g² overflows, v is +Infinity from then on and w stands still.
      *
      * @param rate the learning rate η, at least 0 and finite
      * @param beta1 β₁, what a step keeps of the mean of the gradients; at least 0 and less than 1
@@ -201,10 +201,13 @@ public final class Optimizer {
         for (int i = 0; i < parameters.size(); i++) {
             String what = "parameters[" + i + "]";
             Parameter parameter = Checks.requireNonNull(parameters.get(i), "Optimizer.step", what);
+            what += " (" + parameter.name() + ")";
             if (!seen.add(parameter)) {
-                throw Checks.occursTwice("Optimizer.step", what + " (" + parameter.name() + ")");
+                throw Checks.occursTwice("Optimizer.step", what);
             }
-            parameter.ownGradient();
+            if (!parameter.hasGradient()) {
+                throw Checks.noGradient("Optimizer.step", what);
+            }
         }
     }
 

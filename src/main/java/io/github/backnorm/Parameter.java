@@ -18,7 +18,8 @@ public final class Parameter {
     /**
      * Makes a parameter without a gradient.
      *
-     * @param name the name, unique within its layer, not empty and without dots
+     * @param name the name, not empty and without dots; {@link Layer#state} as it is by default needs one of its own for
+     *     each parameter of a layer
      * @param value the initial value; its shape is the parameter's for good
      * @throws IllegalArgumentException if the name is empty or has a dot
      */
@@ -31,7 +32,7 @@ public final class Parameter {
         this.value = Checks.requireNonNull(value, "Parameter.new", "value");
     }
 
-    /** {@return the name, unique within the layer} */
+    /** {@return the name} */
     public String name() {
         return name;
     }
@@ -64,10 +65,14 @@ public final class Parameter {
 
     /** The gradient, for the library, which neither keeps nor shows it. */
     Matrix ownGradient() {
-        if (gradient == null) {
-            throw Checks.noGradient(name);
+        if (!hasGradient()) {
+            throw Checks.noGradient("Parameter.gradient", name);
         }
         return gradient;
+    }
+
+    boolean hasGradient() {
+        return gradient != null;
     }
 
     /**

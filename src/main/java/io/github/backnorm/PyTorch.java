@@ -60,11 +60,12 @@ public final class PyTorch {
             BATCH_NORM, List.of("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
             RELU, List.of("inplace"));
 
-    private static final Pattern SEQUENTIAL = Pattern.compile("\\s*(?:nn\\.)?Sequential\\((.*)\\)\\s*", Pattern.DOTALL);
+    private static final Pattern SEQUENTIAL =
+            Pattern.compile("\\s*(?:torch\\.)?(?:nn\\.)?Sequential\\((.*)\\)\\s*", Pattern.DOTALL);
 
     /** A module of a list: its index, as a print has it, its name, and its arguments. */
     private static final Pattern MODULE = Pattern.compile(
-            "\\s*(?:\\((\\d+)\\):\\s*)?(?:nn\\.)?([A-Za-z_]\\w*)(?:\\(([^()]*)\\))?[ \\t\\r]*(?:,|\\n|$)\\s*");
+            "\\s*(?:\\((\\d+)\\):\\s*)?(?:torch\\.)?(?:nn\\.)?([A-Za-z_]\\w*)(?:\\(([^()]*)\\))?[ \\t\\r]*(?:,|\\n|$)\\s*");
 
     private PyTorch() {}
 
@@ -165,7 +166,7 @@ public final class PyTorch {
                         "PyTorch.network",
                         "module " + layers.size(),
                         FormatFault.quoted(list.substring(end)),
-                        "a name, with arguments in parentheses or without");
+                        "a name, with arguments in parentheses or without, as one Sequential prints them");
             }
             layers.add(new Module(layers.size(), matcher, tensors).layer());
         }

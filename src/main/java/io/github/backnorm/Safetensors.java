@@ -172,7 +172,10 @@ public final class Safetensors {
         return tensors;
     }
 
-    /** {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} */
+    /**
+     * {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} PyTorch's own names and weights are
+     * others (its weights are transposed, which square ones do not show): {@link PyTorch#network} reads those.
+     */
     public Map<String, Matrix> state() {
         Map<String, Matrix> state = new LinkedHashMap<>();
         tensors.forEach((name, tensor) -> state.put(name, tensor.matrix));
@@ -230,7 +233,7 @@ public final class Safetensors {
     /**
      * Writes this content to a file, whole or not at all: into another file beside it, which is forced to the disk and
      * then takes the file's place in one step. A crash leaves the old file or the new one, and perhaps the other one,
-     * whose name ends with {@code .tmp}. A symbolic link is followed.
+     * whose name ends with {@code .tmp}. A symbolic link to a file is followed. The file has the permissions of a new one.
      *
      * @param file the file; replaced if it exists
      * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB

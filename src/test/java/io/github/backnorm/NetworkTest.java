@@ -317,11 +317,14 @@ final class NetworkTest {
                 new Refusal("Network.new: layers is null, expected a value", layer -> new Network((Layer[]) null)),
                 new Refusal("Network.new: layer 1 is null, expected a value", layer -> new Network(relu, null)),
                 duplicate("layer 2 (ReLU)", relu, affine, relu),
-                duplicate("layer 1 (ReLU)", relu, new Network(affine, relu)),
+                duplicate("layer 1 (Network): layer 1 (ReLU)", relu, new Network(affine, relu)),
                 duplicate("layer 1 (Affine)", new Network(new Network(affine)), affine),
                 duplicate("layer 1 (Network)", network, network),
                 duplicate("parameter factor of layer 1 (Scale)", new Scale(shared), new Scale(shared)),
-                duplicate("parameter factor of layer 0 (Scale)", new Scale(shared), new Network(new Scale(shared))),
+                duplicate(
+                        "layer 1 (Network): parameter factor of layer 0 (Scale)",
+                        new Scale(shared),
+                        new Network(new Scale(shared))),
                 new Refusal("Network.forward: layer 0 (Affine): x is 4x5, expected Nx3" + inputs, l -> l.forward(wide)),
                 new Refusal("Network.infer: layer 0 (Affine): x is 4x5, expected Nx3" + inputs, l -> l.infer(wide)),
                 new Refusal(
@@ -419,18 +422,67 @@ final class NetworkTest {
                 .withMessage("Network.backward: layer " + place + " (Custom): dx is 3x4, expected 4x3");
     }
 
+    /** {@code y = x + f(x)}, a user's layer that has the parameters and the state of a network. */
+    private static final class Residual implements Layer {
+        private final Network f = new Network(affine(3, 5, SEED), batchNorm(5, SEED), affine(5, 3, SEED + 1));
+
+        @Override
+        public Matrix forward(Matrix x) {
+            return x.plus(f.forward(x));
+        }
+
+        @Override
+        public Matrix backward(Matrix dy) {
+            return dy.plus(f.backward(dy));
+        }
+
+        @Override
+        public Matrix infer(Matrix x) {
+            return x.plus(f.infer(x));
+        }
+
+        @Override
+        public List<Parameter> parameters() {
+            return f.parameters();
+        }
+
+        @Override
+        public Map<String, Matrix> state() {
+            return f.state();
+        }
+
+        @Override
+        public void restore(Map<String, Matrix> state) {
+            f.restore(state);
+        }
+    }
+
     @Test
-    void new_parametersOfOneName_rejected() {
-        Layer layer = new Custom(x -> x, dy -> dy) {
-            @Override
-            public List<Parameter> parameters() {
-                return List.of(new Parameter("w", X), new Parameter("w", X));
-            }
-        };
-        assertThatIllegalArgumentException()
-                .isThrownBy(() -> new Network(new ReLU(), layer))
-                .withMessageStartingWith("Network.new: parameter w of layer 1 (")
-                .withMessageEndingWith(") occurs twice, expected once");
+    void usersLayerOfLayers_parametersOfOneName_trainsAndIsRestored() {
+        Network network = new Network(new Residual(), affine(3, 2, SEED));
+        Map<String, Matrix> initial = network.state();
+        Matrix y = network.infer(X);
+
+        double error = GradientCheck.run(network, X, out -> out.hadamard(DY).sum(), out -> DY)
+                .worstError();
+        network.forward(X);
+        network.backward(DY);
+        Optimizer.sgd(0.1).step(network.parameters());
+
+        assertThat(error).isLessThan(1e-5);
+        assertThat(initial.keySet())
+                .contains("0.0.weight", "0.2.weight", "1.weight")
+                .hasSize(10);
+        assertThat(network.state().values()).doesNotContainAnyElementsOf(weights(initial));
+        network.restore(initial);
+        assertThat(network.infer(X)).isEqualTo(y);
+    }
+
+    private static List<Matrix> weights(Map<String, Matrix> state) {
+        return state.keySet().stream()
+                .filter(name -> name.endsWith("weight"))
+                .map(state::get)
+                .toList();
     }
 
     @Test

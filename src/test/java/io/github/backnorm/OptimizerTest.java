@@ -241,7 +241,7 @@ final class OptimizerTest {
                 arguments(
                         List.of(good, without),
                         IllegalStateException.class,
-                        "Parameter.gradient: bias has no gradient yet; call backward first"));
+                        "Optimizer.step: parameters[1] (bias) has no gradient yet; call backward first"));
     }
 
     @ParameterizedTest(name = "{2}")

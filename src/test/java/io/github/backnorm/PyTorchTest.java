@@ -232,10 +232,12 @@ final class PyTorchTest {
                 arguments("(1): Linear", "module 0: index is \"1\", expected 0"),
                 arguments(
                         "Linear ReLU",
-                        "module 0 is \"Linear ReLU\", expected a name, with arguments in parentheses or" + " without"),
+                        "module 0 is \"Linear ReLU\", expected a name, with arguments in parentheses or without, as one"
+                                + " Sequential prints them"),
                 arguments(
                         "Linear, ReLU(",
-                        "module 1 is \"ReLU(\", expected a name, with arguments in parentheses or" + " without"),
+                        "module 1 is \"ReLU(\", expected a name, with arguments in parentheses or without, as one"
+                                + " Sequential prints them"),
                 arguments(
                         "Linear",
                         "tensor \"1.num_batches_tracked\" is left over, expected tensors of the 1 modules only"),

@@ -94,7 +94,7 @@ final class PyTorchTest {
                 nn.Sequential(
                     nn.Linear(3, 5, False),
                     nn.BatchNorm1d(5, 1e-4, 0.3, True, True),
-                    nn.ReLU(True),
+                    torch.nn.ReLU(True),
                     nn.Linear(5, 4, bias=True), nn.ReLU(), nn.BatchNorm1d(4, momentum = 1e-1, eps=1e-05),
                 )
                 """,

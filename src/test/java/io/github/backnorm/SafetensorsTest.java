@@ -438,7 +438,10 @@ final class SafetensorsTest {
         assertThatThrownBy(() -> content.writeTo(taken))
                 .isInstanceOf(FileSystemException.class)
                 .hasMessage(taken + ": not a regular file");
-        assertThatThrownBy(() -> content.writeTo(folder.resolve("none/file"))).isInstanceOf(NoSuchFileException.class);
+        Path homeless = folder.resolve("none/file");
+        assertThatThrownBy(() -> content.writeTo(homeless))
+                .isInstanceOf(NoSuchFileException.class)
+                .hasMessage(homeless + ": its directory does not exist");
         assertThat(files()).containsExactly(taken);
     }
 

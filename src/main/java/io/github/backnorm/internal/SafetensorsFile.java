@@ -7,6 +7,7 @@ import java.nio.channels.FileChannel;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
@@ -142,6 +143,9 @@ public final class SafetensorsFile {
         Path target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath(); // a link stays, and leads there
         if (Files.exists(target) && !Files.isRegularFile(target)) {
             throw new FileSystemException(file.toString(), null, "not a regular file"); // a device, replaced, is gone
+        }
+        if (!Files.isDirectory(target.getParent())) {
+            throw new NoSuchFileException(file.toString(), null, "its directory does not exist");
         }
         Path temporary = target.resolveSibling(".safetensors-" + UUID.randomUUID() + ".tmp");
         try {

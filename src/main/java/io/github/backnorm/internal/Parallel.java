@@ -133,7 +133,8 @@ final class Parallel {
     /** Looks for a job other than the last one; null if none is begun for a while. */
     private static Job next(Job last) {
         long now = System.nanoTime();
-        if (now - endOfRest < 0 || WAITING.get() > threads) { // so many have waited for long
+        boolean requestsPiledUp = WAITING.get() > threads; // while the pool was busy, most of them for jobs long done
+        if (now - endOfRest < 0 || requestsPiledUp) {
             return null;
         }
         LOOKING.incrementAndGet();

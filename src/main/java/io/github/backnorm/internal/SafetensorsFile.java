@@ -145,7 +145,7 @@ public final class SafetensorsFile {
             throw new FileSystemException(file.toString(), null, "not a regular file"); // a device, replaced, is gone
         }
         if (!Files.isDirectory(target.getParent())) {
-            throw new NoSuchFileException(file.toString(), null, "its directory does not exist");
+            throw new NoSuchFileException(file.toString(), null, "not in a directory that exists");
         }
         Path temporary = target.resolveSibling(".safetensors-" + UUID.randomUUID() + ".tmp");
         try {

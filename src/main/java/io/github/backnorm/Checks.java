@@ -196,11 +196,13 @@ final class Checks {
     }
 
     static IllegalStateException noGradient(String where, String what) {
-        return new IllegalStateException(where + ": " + what + " has no gradient yet; call backward first");
+        return new IllegalStateException(
+                where + ": " + what + " has no gradient yet; call backward first, which has to set it");
     }
 
     static IllegalStateException duplicateName(String where, String name) {
-        return new IllegalStateException(where + ": two parameters have the name " + name + ", expected one");
+        return new IllegalStateException(where + ": two parameters have the name " + name
+                + ", expected one; a layer made of layers hands state and restore on");
     }
 
     static IllegalArgumentException refusal(String where, String what, Object actual, String expected) {

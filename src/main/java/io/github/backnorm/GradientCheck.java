@@ -24,7 +24,8 @@ import java.util.function.UnaryOperator;
  * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if
  * that is more: what is less than that is lost in rounding. Right gradients have errors below about 1e-5, wrong ones
  * of the order of 1, where entries are of the order of 1: the step is not smaller for smaller ones. A loss of a size
- * comparable with its gradients makes the check sharpest. {@link Layer#backwardParameters} is not called.
+ * comparable with its gradients makes the check sharpest. {@code forward} must be a function of x, the parameters and
+ * nothing else: hold what a layer draws at random fixed. {@link Layer#backwardParameters} is not called.
  *
  * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is
  * afterwards what it was, to the bit; its gradients and its remembered pass are not.

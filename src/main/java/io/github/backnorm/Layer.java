@@ -14,7 +14,8 @@ import java.util.Map;
  *
  * <p>A layer of your own is an equal of the built-in ones. It has to implement the first three methods; with
  * parameters it returns them, always the same objects in the same order, from {@link #parameters}; with further state
- * it overrides both {@link #state} and {@link #restore}. {@code backward} belongs to the last {@code forward}, must
+ * it overrides both {@link #state} and {@link #restore}. One that is made of other layers hands all three on to them:
+ * running statistics are state, but no parameters. {@code backward} belongs to the last {@code forward}, must
  * work more than once, and uses the parameter values that this {@code forward} used.
  *
  * <p>Threads: one thread at a time trains; {@code infer} is called from any number of threads, also meanwhile.

@@ -59,6 +59,8 @@ public final class Loss {
      * A row of targets usually sums to 1; this is not asked for, so a row may also carry a weight, or be all 0 and not
      * count (but N does). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
      *
+     * <p>Two classes are two columns: with a single one p is 1, and loss and gradient are 0.
+     *
      * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The
      * value's relative error is at most 11u, the gradient's error at most
      * {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of scores with NaN or +Infinity in it, or of −Infinity alone,

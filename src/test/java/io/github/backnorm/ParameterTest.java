@@ -111,6 +111,7 @@ final class ParameterTest {
     private void assertNoGradient() {
         assertThatIllegalStateException()
                 .isThrownBy(weight::gradient)
-                .withMessage("Parameter.gradient: weight has no gradient yet; call backward first");
+                .withMessage(
+                        "Parameter.gradient: weight has no gradient yet; call backward first, which has to set it");
     }
 }

@@ -233,11 +233,11 @@ final class PyTorchTest {
                 arguments(
                         "Linear ReLU",
                         "module 0 is \"Linear ReLU\", expected a name, with arguments in parentheses or without, as one"
-                                + " Sequential prints them"),
+                                + " Sequential of unnamed modules prints them"),
                 arguments(
                         "Linear, ReLU(",
                         "module 1 is \"ReLU(\", expected a name, with arguments in parentheses or without, as one"
-                                + " Sequential prints them"),
+                                + " Sequential of unnamed modules prints them"),
                 arguments(
                         "Linear",
                         "tensor \"1.num_batches_tracked\" is left over, expected tensors of the 1 modules only"),

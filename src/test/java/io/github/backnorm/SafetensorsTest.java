@@ -271,7 +271,8 @@ final class SafetensorsTest {
     }
 
     static List<Arguments> malformedFiles() {
-        String bounds = ", expected at most 2 (the file has 10 bytes, a header at most 100000000)";
+        String bounds =
+                ", expected at most 2 (the file has 10 bytes, a header at most 100000000); is it a safetensors file?";
         byte[] badUtf8 = SafetensorsFuzz.file(new byte[] {'{', '"', (byte) 0xC0, (byte) 0xAF, '"'}, new byte[0]);
         byte[] encodedSurrogate =
                 SafetensorsFuzz.file(new byte[] {'{', '"', (byte) 0xED, (byte) 0xA0, (byte) 0x80, '"'}, new byte[0]);
@@ -324,7 +325,7 @@ final class SafetensorsTest {
         assertThatThrownBy(() -> Safetensors.read(channel, "file"))
                 .isInstanceOf(Safetensors.FormatException.class)
                 .hasMessage("Safetensors.read: file: the length of the header is 100000001, expected at most 100000000"
-                        + " (the file has 1099511627776 bytes, a header at most 100000000)");
+                        + " (the file has 1099511627776 bytes, a header at most 100000000); is it a safetensors file?");
     }
 
     @Test

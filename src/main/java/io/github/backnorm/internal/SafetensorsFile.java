@@ -83,7 +83,7 @@ public final class SafetensorsFile {
                     "the length of the header",
                     Long.toUnsignedString(length),
                     "at most " + most + " (the file has " + size + " bytes, a header at most " + MAX_HEADER_BYTES
-                            + ")");
+                            + "); is it a safetensors file?");
         }
         byte[] json = new byte[(int) length];
         for (int start = 0; start < json.length; start += BUFFER_BYTES) {

@@ -14,8 +14,9 @@ import java.util.Arrays;
  *
  * <p>For a few rows, which all of B passes by once, the loop updates one row of C by four of B.
  *
- * <p>The arrays are allocated one after the other and have lengths for which each begins a multiple of 64 bytes after
- * the one before, so that where one is aligned to cache lines, all are: half as fast again as with any lengths.
+ * <p>The arrays of a loop are allocated in one go ({@link #rows}), one after the other, and have lengths for which each
+ * begins a multiple of 64 bytes after the one before, so that where one is aligned to cache lines, all are: half as fast
+ * again as with any lengths.
  */
 final class ScalarProducts {
     static final int DEPTH = 64; // even
@@ -42,8 +43,9 @@ final class ScalarProducts {
         this.aRow = aRow;
         this.aColumn = aColumn;
         this.width = width;
-        b = rows(depth, width);
-        c = rows(ROWS, width);
+        double[][] rows = rows(ROWS + depth, width);
+        c = Arrays.copyOf(rows, ROWS);
+        b = Arrays.copyOfRange(rows, ROWS, rows.length);
     }
 
     /** As {@link Kernels#gemm}, into an array. */
@@ -88,8 +90,9 @@ final class ScalarProducts {
     }
 
     private static void fewRows(int m, int n, int k, double[] a, double[] b, double[] bias, double[] c) {
-        double[][] fourOfB = rows(4, n);
-        double[][] sums = rows(m, n);
+        double[][] rows = rows(4 + m, n);
+        double[][] fourOfB = Arrays.copyOf(rows, 4);
+        double[][] sums = Arrays.copyOfRange(rows, 4, 4 + m);
         int p = 0;
         for (; p + 3 < k; p += 4) {
             for (int row = 0; row < 4; row++) {
@@ -110,7 +113,7 @@ final class ScalarProducts {
         }
     }
 
-    /** Arrays of at least n zeros, each a multiple of 64 bytes, with its header of 16. */
+    /** Arrays of at least n zeros that are aligned alike: each, with its header of 16 bytes, is a multiple of 64. */
     static double[][] rows(int count, int n) {
         return new double[count][(n + 1) / 8 * 8 + 6];
     }

@@ -277,8 +277,8 @@ final class ProductsTest {
             check.accept("cold");
             int tasks = parallel ? 5 : 1;
             // An edge tile of 6 rows by at most 32 columns, and what one product keeps itself; scalar: four rows of C
-            // and a block of B, of whole cache lines.
-            long ofTask = product.kernels.lanes() > 1 ? 6 * 32 * 8L : 64L * (4 + 64) * ((x.n + 1) / 8 + 1);
+            // and a block of B, of whole cache lines, with two references to each row.
+            long ofTask = product.kernels.lanes() > 1 ? 6 * 32 * 8L : (4 + 64) * (64L * ((x.n + 1) / 8 + 1) + 8);
             long most = 512 + tasks * ofTask;
             assertThat(Allocation.ofCompiled(run, most))
                     .as("%s: bytes", product)

@@ -24,6 +24,9 @@ import java.util.stream.Collectors;
  * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
  * network, nested networks included.
  *
+ * <p>Memory: the last pass, and what its layers handed on to each other, stay until the next one. A {@link #folded}
+ * copy has neither.
+ *
  * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
  * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that.
  */
@@ -137,6 +140,7 @@ public final class Network extends BuiltInLayer implements Layer {
         forget(); // the layers' passes too: they refer to arrays that are now written anew
         Matrix y = x;
         List<Integer> columns = new ArrayList<>(List.of(x.columns()));
+        List<Object> passes = new ArrayList<>();
         for (int i = 0; i < layers.size(); i++) {
             Matrix input = y;
             if (isFollowedByRelu(i)) {
@@ -144,14 +148,16 @@ public final class Network extends BuiltInLayer implements Layer {
                 double[] array = between(outputs, i + 1, input.rows(), norm.features());
                 y = at(i, "forward", () -> norm.forward(input, true, array));
                 columns.add(y.columns());
+                passes.add(norm.pass());
                 i++;
                 ((ReLU) layers.get(i)).remember(y);
             } else {
                 y = forward(i, input);
             }
             columns.add(y.columns());
+            passes.add(passOf(layers.get(i))); // now: a user's layer may run it again
         }
-        pass = new Pass(layers.stream().map(Network::passOf).toList(), y.rows(), columns);
+        pass = new Pass(passes, y.rows(), columns);
         return y;
     }
 
@@ -186,6 +192,7 @@ public final class Network extends BuiltInLayer implements Layer {
         }
         int length = Checks.requireSize(rows, columns, place(index, "forward"));
         if (arrays[index] == null || arrays[index].length != length) {
+            arrays[index] = null; // not both at a time
             arrays[index] = new double[length];
         }
         return arrays[index];
@@ -258,6 +265,7 @@ public final class Network extends BuiltInLayer implements Layer {
             return at(index, "backward", () -> arrayLayer.backward(dy, array));
         }
         Matrix dx = at(index, "backward", () -> layer.backward(dy));
+        requirePass(""); // a user's layer may have run others again
         if (dx == null || dx.rows() != pass.rows || dx.columns() != columns) {
             Checks.requireShape(dx, pass.rows, columns, place(index, "backward"), "dx");
         }

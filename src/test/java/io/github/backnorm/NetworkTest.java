@@ -659,6 +659,25 @@ final class NetworkTest {
     }
 
     @Test
+    void backward_usersLayerRunsAnotherLayerAgain_refused() {
+        Affine affine = affine(3, 3, SEED);
+        BatchNorm norm = batchNorm(3, SEED);
+        ReLU relu = new ReLU();
+        for (Layer twice : List.of(affine, norm, relu)) {
+            Custom inForward = new Custom(twice::forward, dy -> dy);
+            Custom inBackward = new Custom(x -> x, dy -> twice.backward(twice.forward(dy)));
+            for (Custom again : List.of(inForward, inBackward)) {
+                Network network = new Network(affine, norm, relu, again);
+                network.forward(X);
+
+                assertThatIllegalStateException()
+                        .isThrownBy(() -> network.backward(X))
+                        .withMessageContaining(" has run another forward since the network's;");
+            }
+        }
+    }
+
+    @Test
     void training_usersLayerWithParameter_lossFalls() {
         Scale scale = new Scale(Matrix.filled(1, 8, 1));
         Network network = new Network(affine(3, 8, SEED), new BatchNorm(8), scale, new ReLU(), affine(8, 2, SEED + 1));

@@ -36,7 +36,7 @@ final class KernelChoice {
             logger.log(
                     Level.WARNING,
                     "Backnorm: this JVM has no hardware for fused multiply-adds; results are the same, but everything is"
-                            + " about a hundred times slower");
+                            + " thousands of times slower");
         }
         return choice;
     }

@@ -1,7 +1,9 @@
 package io.github.backnorm.internal;
 
 import java.util.concurrent.ForkJoinPool;
+import java.util.concurrent.ForkJoinTask;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
@@ -134,14 +136,14 @@ final class Parallel {
     private static Job next(Job last) {
         long now = System.nanoTime();
         boolean requestsPiledUp = WAITING.get() > threads; // while the pool was busy, most of them for jobs long done
-        if (now - endOfRest < 0 || requestsPiledUp) {
+        if (now - endOfRest < 0 || requestsPiledUp || othersWait()) {
             return null;
         }
         LOOKING.incrementAndGet();
         long end = now + PATIENCE;
         for (Job job = LATEST.get(); (job == last || job == null) && now - end < 0; job = LATEST.get()) {
-            if (ForkJoinPool.commonPool().getQueuedSubmissionCount() > WAITING.get()) {
-                break; // others' work
+            if (othersWait()) {
+                break;
             }
             Thread.onSpinWait();
             now = System.nanoTime();
@@ -154,21 +156,50 @@ final class Parallel {
         return job == last ? null : job;
     }
 
+    /** Whether work of others waits in the pool, or in this thread's own part of it. */
+    private static boolean othersWait() {
+        return ForkJoinPool.commonPool().getQueuedSubmissionCount() > WAITING.get()
+                || ForkJoinTask.getQueuedTaskCount() > 0;
+    }
+
     private static void askForHelp(Job job) {
-        if (WAITING.get() < MOST_WAITING) {
-            WAITING.incrementAndGet();
+        boolean queueIsShort = ForkJoinPool.commonPool().getQueuedSubmissionCount() < MOST_WAITING;
+        if (queueIsShort && WAITING.get() < MOST_WAITING) {
+            Request request = new Request(job);
             try {
-                ForkJoinPool.commonPool().execute(job);
-            } catch (RejectedExecutionException full) {
-                WAITING.decrementAndGet();
-            } catch (OutOfMemoryError noThread) {
-                // The request waits for a thread all the same; the caller does without.
+                ForkJoinPool.commonPool().execute(request);
+            } catch (RejectedExecutionException | VirtualMachineError noHelp) {
+                request.endWaiting(); // it may have come into the queue all the same; the caller does without
             }
         }
     }
 
-    /** The pool runs it: help that has been asked for. */
-    private static final class Job implements Runnable {
+    /** Help that has been asked for; the pool runs it, perhaps long after. */
+    private static final class Request implements Runnable {
+        private final Job job;
+        private final AtomicBoolean waits = new AtomicBoolean(true);
+
+        Request(Job job) {
+            this.job = job;
+            WAITING.incrementAndGet();
+        }
+
+        void endWaiting() {
+            if (waits.getAndSet(false)) {
+                WAITING.decrementAndGet();
+            }
+        }
+
+        @Override
+        public void run() {
+            endWaiting();
+            for (Job next = job; next != null; next = next(next)) {
+                next.help();
+            }
+        }
+    }
+
+    private static final class Job {
         private final int tasks;
         private final AtomicInteger begun = new AtomicInteger();
         private int fromFront; // by the caller
@@ -185,13 +216,9 @@ final class Parallel {
             this.places = new AtomicInteger(helpers);
         }
 
-        @Override
-        public void run() {
-            WAITING.decrementAndGet();
-            for (Job job = this; job != null; job = next(job)) {
-                if (job.places.getAndDecrement() > 0) {
-                    HELPED.add(job.work());
-                }
+        void help() {
+            if (places.getAndDecrement() > 0) {
+                HELPED.add(work());
             }
         }
 

@@ -116,7 +116,7 @@ final class KernelChoiceTest {
         assertThat(ChildJvm.run(Main.class, "-XX:+IgnoreUnrecognizedVMOptions", "-XX:-UseFMA")
                         .output())
                 .contains("WARNING: Backnorm: this JVM has no hardware for fused multiply-adds; results are the same,"
-                        + " but everything is about a hundred times slower");
+                        + " but everything is thousands of times slower");
     }
 
     @Test

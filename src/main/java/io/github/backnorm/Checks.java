@@ -16,8 +16,8 @@ import java.util.Map;
  * {@code <Type>.<method>} part.
  */
 final class Checks {
-    /** Longest array that the common virtual machines allocate. */
-    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 8;
+    /** A little less than the longest array: loops by blocks may count a block further. */
+    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023;
 
     private Checks() {}
 

@@ -22,7 +22,8 @@ import java.util.function.UnaryOperator;
  * right, and the entry as skipped.
  *
  * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if
- * that is more: what is less than that is lost in rounding. Right gradients have errors below about 1e-5, wrong ones
+ * that is more: what is less than that is lost in rounding. The least of the three steps' errors counts, so that a wrong
+ * gradient shows in full from about {@code |L|/100} on. Right gradients have errors below about 1e-5, wrong ones
  * of the order of 1, where entries are of the order of 1: the step is not smaller for smaller ones. A loss of a size
  * comparable with its gradients makes the check sharpest. {@code forward} must be a function of x, the parameters and
  * nothing else: hold what a layer draws at random fixed. {@link Layer#backwardParameters} is not called.

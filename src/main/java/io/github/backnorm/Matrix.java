@@ -330,7 +330,8 @@ public final class Matrix {
      * {@return the sums of the columns, 1×n; zeros if there is no row}
      *
      * <p>A sum is formed over the rows in increasing order with the rounding errors carried along, and rounded once:
-     * its error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, as long as no partial sum overflows.
+     * its error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, as long as Σ|entries| does not
+     * overflow.
      */
     public Matrix columnSums() {
         double[] sums = new double[Checks.requireSize(1, columns, "Matrix.columnSums")];

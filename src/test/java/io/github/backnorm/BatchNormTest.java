@@ -345,6 +345,16 @@ final class BatchNormTest {
         assertThat(layer.runningVariance().get(0, 0)).isCloseTo(1.44e308, within(tolerance(3, 1.44e308)));
     }
 
+    @Test
+    void calls_infiniteGamma_giveWhatTheFormulasGive() {
+        BatchNorm layer = layer(0, Matrix.ofRow(Double.POSITIVE_INFINITY), Matrix.ofRow(1));
+        Matrix y = Matrix.ofRow(Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY, Double.NaN)
+                .transpose();
+
+        assertThat(layer.infer(Matrix.ofRow(1, -1, 0).transpose())).isEqualTo(y);
+        assertThat(layer.forward(Matrix.ofRow(3, 1, 2).transpose())).isEqualTo(y);
+    }
+
     @ParameterizedTest
     @ValueSource(doubles = {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY})
     void backward_nonFiniteEntry_staysInItsColumn(double value) {

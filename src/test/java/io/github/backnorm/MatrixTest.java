@@ -23,7 +23,7 @@ final class MatrixTest {
     private static final double NAN = Double.NaN;
     private static final double INFINITY = Double.POSITIVE_INFINITY;
     private static final int SIDES = 6; // shapes by enumeration: 0..5
-    private static final String MOST = "expected at most 2147483639 entries";
+    private static final String MOST = "expected at most 2147482624 entries";
     private static final Matrix A = Matrix.of(2, 3, 1, 2, 3, 4, 5, 6);
     private static final Matrix B = Matrix.of(3, 2, 7, 8, 9, 10, 11, 12);
     private static final Matrix C = Matrix.of(2, 3, 10, 20, 30, 40, 50, 60);

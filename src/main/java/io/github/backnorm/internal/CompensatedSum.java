@@ -8,7 +8,7 @@ package io.github.backnorm.internal;
  * {@code docs/numerics.md}. The addition is the "sloppy" one of Joldes, Muller and Popescu (2017, Algorithm 5), whose
  * error is small beside the terms though not beside a sum that has cancelled.
  *
- * <p>A sum that is not finite is that of plain additions.
+ * <p>A sum that is not finite is that of plain additions; so may be one whose {@code Σ|t|} is beyond the range of double.
  */
 final class CompensatedSum {
     private double sum;

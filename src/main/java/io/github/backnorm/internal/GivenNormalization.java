@@ -66,8 +66,8 @@ public final class GivenNormalization {
                 }
             }
             for (int j : others) {
-                for (int k = at + j; k < at + rows * n; k += n) {
-                    set(k, h, least, y);
+                for (int row = 0; row < rows; row++) {
+                    set(at + row * n + j, h, least, y);
                 }
             }
         }

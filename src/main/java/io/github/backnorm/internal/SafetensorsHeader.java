@@ -24,7 +24,7 @@ import java.util.stream.Collectors;
 final class SafetensorsHeader {
     private static final int ALIGNMENT = 8;
     private static final int MAX_RANK = 2;
-    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 8; // longest array of the common virtual machines
+    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023; // as a matrix has
 
     /** Where a tensor is: bytes from {@code begin} to {@code end}, exclusive, of the data. */
     record Place(String name, ElementType type, List<Integer> shape, int size, long begin, long end) {}

@@ -112,6 +112,9 @@ final class ScaledColumn {
 
     /** {@code y = γ·(h − μ)·v + β} of one entry. */
     double apply(double entry, double gamma, double beta) {
+        if (Double.isInfinite(gamma)) { // in plain arithmetic; multiplied out, γ·v·r may be NaN
+            return gamma * ((deviation(entry).hi() - r.hi()) * v.hi()) + beta;
+        }
         double y = apply(entry, new Factor(gamma, 0), beta);
         if (Double.isFinite(y)) {
             return y;

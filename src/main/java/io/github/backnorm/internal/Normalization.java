@@ -49,7 +49,7 @@ public final class Normalization {
     private static final int PANEL = 512;
 
     /** The same where panels are tasks for several threads. */
-    private static final int NARROW_PANEL = 64;
+    private static final int NARROW_PANEL = 128;
 
     /** Operations of a SIMD product that take about as long as an entry does, forward or backward. */
     private static final int OPERATIONS = 60;

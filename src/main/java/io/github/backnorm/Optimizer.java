@@ -100,8 +100,8 @@ public final class Optimizer {
      * {@return Adam}
      *
      * <p>A gradient whose entry is 0 from the first step on leaves w as it is. With ε = 0 it makes w NaN, and one whose
-     * square underflows, below about 1e-161, makes w infinite. Where (1 − β₂)·g² overflows, v is +Infinity from then on
-     * and w stands still, unless g − m overflows too: then it is NaN.
+     * (1 − β₂)·g² underflows, below about 5e-161, makes w infinite. Where (1 − β₂)·g² overflows, v is +Infinity from
+     * then on and w stands still, or becomes NaN where g − m overflows too.
      *
      * @param rate the learning rate η, at least 0 and finite
      * @param beta1 β₁, what a step keeps of the mean of the gradients; at least 0 and less than 1

@@ -166,7 +166,8 @@ public final class PyTorch {
                         "PyTorch.network",
                         "module " + layers.size(),
                         FormatFault.quoted(list.substring(end)),
-                        "a name, with arguments in parentheses or without, as one Sequential of unnamed modules prints them");
+                        "a name, with arguments in parentheses or without, as one Sequential of unnamed modules"
+                                + " prints them");
             }
             layers.add(new Module(layers.size(), matcher, tensors).layer());
         }

@@ -16,7 +16,7 @@ import java.util.function.IntConsumer;
  * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has
  * begun, so that nothing is ever stuck: not inside a parallel stream, whose threads are the same, not when the pool is
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
- * Callers cut their work into {@value #TASKS_PER_THREAD} tasks a thread or more.
+ * Large work is cut into {@value #TASKS_PER_THREAD} tasks a thread or more.
  *
  * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
  * in its caches much of what it wrote in the job before.
@@ -199,6 +199,7 @@ final class Parallel {
         }
     }
 
+    /** The tasks of one call. */
     private static final class Job {
         private final int tasks;
         private final AtomicInteger begun = new AtomicInteger();

@@ -452,8 +452,8 @@ final class LayerTest {
 
         assertThatIllegalStateException()
                 .isThrownBy(layer::state)
-                .withMessage(
-                        "Bare.state: two parameters have the name a, expected one; a layer made of layers hands state and restore on");
+                .withMessage("Bare.state: two parameters have the name a, expected one;"
+                        + " a layer made of layers hands state and restore on");
     }
 
     @Test

@@ -241,7 +241,8 @@ final class OptimizerTest {
                 arguments(
                         List.of(good, without),
                         IllegalStateException.class,
-                        "Optimizer.step: parameters[1] (bias) has no gradient yet; call backward first, which has to set it"));
+                        "Optimizer.step: parameters[1] (bias) has no gradient yet;"
+                                + " call backward first, which has to set it"));
     }
 
     @ParameterizedTest(name = "{2}")

@@ -16,14 +16,17 @@ final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     static final int LANES = SPECIES.length();
 
-    /** Rows of a tile; the last rows, where they are four or fewer, make tiles of two. */
-    static final int STRIP = 6;
+    /** AVX2 as a rule, which has 16 registers; AVX-512 and NEON have 32. */
+    private static final boolean FEW_REGISTERS = LANES == 4;
 
     /**
-     * Columns of a tile. With four vectors there are 24 chains, which take 24 of the 32 registers of AVX-512 or NEON;
-     * four lanes are AVX2 as a rule, which has 16 registers.
+     * Rows of a tile. Its 24 chains, or 10 of 5×2 vectors, leave registers for what C2 loads ahead: with 12, JDK 25 keeps
+     * one in memory, and the tile takes twice as long.
      */
-    static final int PANEL = (LANES == 4 ? 2 : 4) * LANES;
+    static final int STRIP = FEW_REGISTERS ? 5 : 6;
+
+    /** Columns of a tile. */
+    static final int PANEL = (FEW_REGISTERS ? 2 : 4) * LANES;
 
     /** What a tile's chains start from, and what ReLU's gradient compares with. */
     static final double[] ZEROS = new double[PANEL];
@@ -114,11 +117,25 @@ final class VectorKernels extends Kernels {
         }
     }
 
+    /** Packs lines of a whole panel. */
+    static void packRows(int lines, double[] from, int start, int ld, double[] to, int at) {
+        for (int p = 0; p < lines; p++) {
+            for (int j = 0; j < PANEL; j += LANES) {
+                DoubleVector.fromArray(SPECIES, from, start + p * ld + j).intoArray(to, at + p * PANEL + j);
+            }
+        }
+    }
+
+    /** Of a panel's vectors, the number that a tile computes, where so many are needed. */
+    static int vectors(int needed) {
+        return FEW_REGISTERS || needed > 2 ? PANEL / LANES : needed;
+    }
+
     /**
      * {@code C = S + A·B} of a strip and a panel, and a row added to each row of C after that.
      *
      * @param rows how many of the strip are wanted; others may be written too
-     * @param vectors the same of the panel, in columns: 1, 2, or all of them
+     * @param vectors the same of the panel, as {@link #vectors} says
      */
     static void tile(
             int rows,
@@ -135,7 +152,9 @@ final class VectorKernels extends Kernels {
             double[] c,
             int co,
             int ldc) {
-        if (vectors == 1) {
+        if (FEW_REGISTERS) {
+            tile5x2(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+        } else if (vectors == 1) {
             tile6x1(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
         } else if (vectors == 2) {
             tile6x2(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
@@ -300,6 +319,64 @@ final class VectorKernels extends Kernels {
         r1.add(c11).intoArray(c, co + ldc + LANES);
         r2.add(c12).intoArray(c, co + ldc + 2 * LANES);
         r3.add(c13).intoArray(c, co + ldc + 3 * LANES);
+    }
+
+    private static void tile5x2(
+            int k,
+            double[] ab,
+            int ao,
+            int bo,
+            double[] s,
+            int so,
+            int lds,
+            double[] row,
+            int ro,
+            double[] c,
+            int co,
+            int ldc) {
+        DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
+        DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
+        DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
+        DoubleVector c11 = DoubleVector.fromArray(SPECIES, s, so + lds + LANES);
+        DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
+        DoubleVector c21 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds + LANES);
+        DoubleVector c30 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds);
+        DoubleVector c31 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds + LANES);
+        DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
+        DoubleVector c41 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + LANES);
+        int q = bo;
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) { // so JDK 17 checks the five of A before the loop
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, q + LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
+            c00 = a0.fma(b0, c00);
+            c01 = a0.fma(b1, c01);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[p + 1]);
+            c10 = a1.fma(b0, c10);
+            c11 = a1.fma(b1, c11);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[p + 2]);
+            c20 = a2.fma(b0, c20);
+            c21 = a2.fma(b1, c21);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[p + 3]);
+            c30 = a3.fma(b0, c30);
+            c31 = a3.fma(b1, c31);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[p + 4]);
+            c40 = a4.fma(b0, c40);
+            c41 = a4.fma(b1, c41);
+            q += PANEL;
+        }
+        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
+        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
+        r0.add(c00).intoArray(c, co);
+        r1.add(c01).intoArray(c, co + LANES);
+        r0.add(c10).intoArray(c, co + ldc);
+        r1.add(c11).intoArray(c, co + ldc + LANES);
+        r0.add(c20).intoArray(c, co + 2 * ldc);
+        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
+        r0.add(c30).intoArray(c, co + 3 * ldc);
+        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
+        r0.add(c40).intoArray(c, co + 4 * ldc);
+        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
     }
 
     private static void tile6x2(

@@ -5,12 +5,12 @@ import java.util.function.IntConsumer;
 /**
  * A matrix product by packed blocks and the tiles of {@link VectorKernels}.
  *
- * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up to
- * four vectors of columns; blocks of rows, each of A packed into strips of six rows; tiles, one strip by one panel. The
- * block of B is packed together with the first one of A, while a new array for C is zeroed: threads are called together
- * once less. A packed operand lies in the order in which a tile reads it, with strides that the compiler knows. At the
- * edges it has gaps, filled with anything: their tiles go through an array of one tile, of which only what belongs to C is
- * copied.
+ * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up
+ * to four vectors of columns; blocks of rows, each of A packed into strips of six or five rows; tiles, one strip by one
+ * panel. The block of B is packed together with the first one of A, while a new array for C is zeroed: threads are
+ * called together once less. A packed operand lies in the order in which a tile reads it, with strides that the
+ * compiler knows. At the edges it has gaps, filled with anything: their tiles go through an array of one tile, of which
+ * only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache, and its panel 256, of the second level. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
@@ -24,7 +24,7 @@ import java.util.function.IntConsumer;
  */
 final class VectorProducts {
     static final int BLOCK_K = 1024;
-    static final int BLOCK_M = 516; // a multiple of STRIP
+    static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
     static final int BLOCK_N = 512; // a multiple of PANEL
     private static final int GROUP = 1 << 16; // entries
     private static final int PANELS = 4; // packed in one task
@@ -162,8 +162,7 @@ final class VectorProducts {
 
     /** Vectors in a panel; the last one may have fewer. */
     private int vectors(int panel) {
-        int needed = (Math.min(PANEL, columns - panel * PANEL) + LANES - 1) / LANES;
-        return needed <= 2 ? needed : PANEL / LANES;
+        return VectorKernels.vectors((Math.min(PANEL, columns - panel * PANEL) + LANES - 1) / LANES);
     }
 
     private int panelStart(int panel) {
@@ -208,6 +207,10 @@ final class VectorProducts {
     }
 
     private static void packRows(double[] from, int start, int ld, int used, int lines, double[] to, int at) {
+        if (used == PANEL) {
+            VectorKernels.packRows(lines, from, start, ld, to, at);
+            return;
+        }
         for (int p = 0; p < lines; p++) {
             System.arraycopy(from, start + p * ld, to, at + p * PANEL, used);
         }
@@ -232,7 +235,7 @@ final class VectorProducts {
         }
     }
 
-    /** Packs lines of six entries; where fewer rows are used, their gaps are filled with the last row's. */
+    /** Packs lines of an entry for each row of a strip; where fewer are used, their gaps are filled with the last row's. */
     private static void packStrip(
             double[] from, int start, int rowStep, int lineStep, int used, int lines, double[] to, int at) {
         int row1 = Math.min(1, used - 1) * rowStep;
@@ -248,7 +251,9 @@ final class VectorProducts {
             to[t + 2] = from[f + row2];
             to[t + 3] = from[f + row3];
             to[t + 4] = from[f + row4];
-            to[t + 5] = from[f + row5];
+            if (STRIP > 5) {
+                to[t + 5] = from[f + row5];
+            }
         }
     }
 

@@ -13,9 +13,10 @@ import java.util.function.IntConsumer;
  * only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache, and its panel 256, of the second level. The
- * panels that a strip passes one after the other, a group, share half a megabyte of the second level. A block is packed
- * once for some hundred rows or columns, so packing is a few percent of the time, and the packed blocks have little
- * over 4 MB each at most. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
+ * panels that a strip passes one after the other, a group, share half a megabyte of the second level; with four lanes a
+ * quarter, as processors of so few often have smaller caches. A block is packed once for some hundred rows or columns,
+ * so packing is a few percent of the time, and the packed blocks have little over 4 MB each at most. The inner index is
+ * cut as seldom as that allows: every cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
  * region, as it does with large ones, no vector lies across two cache lines.
@@ -26,7 +27,7 @@ final class VectorProducts {
     static final int BLOCK_K = 1024;
     static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
     static final int BLOCK_N = 512; // a multiple of PANEL
-    private static final int GROUP = 1 << 16; // entries
+    private static final int GROUP = VectorKernels.LANES == 4 ? 1 << 15 : 1 << 16; // entries
     private static final int PANELS = 4; // packed in one task
     private static final int STRIPS = 8;
     private static final int LINES = 64; // packed at a time

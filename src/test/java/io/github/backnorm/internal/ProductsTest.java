@@ -57,7 +57,9 @@ final class ProductsTest {
     private static final int[][] EXACT_SHAPES = {{3, 2, 0}, {5, 4, 1}, {7, 11, 13}, {2, 3, 130}, {31, 37, 41}};
 
     /** Sizes on each side of the edges of the kernels' blocks, and of powers of two, up to 4 vectors of 8 lanes. */
-    private static final int[] ROWS = {1, 2, 3, 4, 5, 6, 7, 11, 12, 13, 47, 48, 49, 503, 504, 505, 1008, 1009};
+    private static final int[] ROWS = {
+        1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 39, 40, 41, 47, 48, 49, 514, 515, 516, 517, 1030, 1031, 1032, 1033
+    };
 
     private static final int[] COLUMNS = {
         1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33, 63, 64, 65, 511, 512, 513, 1024, 1025
@@ -67,7 +69,7 @@ final class ProductsTest {
     };
 
     /** Several blocks along each pair of dimensions. */
-    private static final int[][] BLOCKS = {{505, 513, 65}, {13, 513, 1025}, {505, 9, 1025}, {1009, 17, 64}};
+    private static final int[][] BLOCKS = {{517, 513, 65}, {13, 513, 1025}, {517, 9, 1025}, {1033, 17, 64}};
 
     private static final double THRESHOLD = Parallel.threshold;
     private static final int THREADS = Parallel.threads;

@@ -14,7 +14,7 @@ import java.util.function.IntConsumer;
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache, and its panel 256, of the second level. The
  * panels that a strip passes one after the other, a group, share half a megabyte of the second level; with four lanes a
- * quarter, as processors of so few often have smaller caches. A block is packed once for some hundred rows or columns,
+ * quarter, since half cost up to 7 % next to a busy neighbor. A block is packed once for some hundred rows or columns,
  * so packing is a few percent of the time, and the packed blocks have little over 4 MB each at most. The inner index is
  * cut as seldom as that allows: every cut reads and writes C once more.
  *

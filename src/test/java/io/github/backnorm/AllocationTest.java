@@ -4,12 +4,13 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.backnorm.internal.Allocation;
 import io.github.backnorm.internal.ChildJvm;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What a training step and an inference leave on the heap. A vector that C2 does not keep in a register is an object of
@@ -21,13 +22,11 @@ final class AllocationTest {
     private static final boolean SCALAR = EXECUTION.equals("plain");
 
     enum Use {
-        TRAINING(mostOfTraining()),
-        INFERENCE(mostOfInference());
+        TRAINING,
+        INFERENCE;
 
-        final long most;
-
-        Use(long most) {
-            this.most = most;
+        long most(Steps steps) {
+            return this == TRAINING ? mostOfTraining(steps) : mostOfInference(steps);
         }
 
         void run(Steps steps) {
@@ -39,21 +38,38 @@ final class AllocationTest {
         }
     }
 
-    /** A network, and what is done with it; too small for threads. */
+    /** A network, and what is done with it. */
     static final class Steps {
-        static final int BATCH = 48;
         static final int INPUTS = 40;
-        static final int FEATURES = 70;
         static final int OUTPUTS = 10;
 
-        private final Random random = new Random(1);
-        private final Network network = new Network(
-                new Affine(INPUTS, FEATURES, random),
-                new BatchNorm(FEATURES),
-                new ReLU(),
-                new Affine(FEATURES, OUTPUTS, random));
-        private final Matrix x = Matrix.generate(BATCH, INPUTS, (row, column) -> random.nextDouble());
-        private final Matrix dy = Matrix.generate(BATCH, OUTPUTS, (row, column) -> random.nextDouble());
+        private final int batch;
+        private final int features;
+        private final Network network;
+        private final Matrix x;
+        private final Matrix dy;
+
+        Steps(int batch, int features) {
+            this.batch = batch;
+            this.features = features;
+            Random random = new Random(1);
+            network = new Network(
+                    new Affine(INPUTS, features, random),
+                    new BatchNorm(features),
+                    new ReLU(),
+                    new Affine(features, OUTPUTS, random));
+            x = Matrix.generate(batch, INPUTS, (row, column) -> random.nextDouble());
+            dy = Matrix.generate(batch, OUTPUTS, (row, column) -> random.nextDouble());
+        }
+
+        static Steps small() {
+            return new Steps(48, 70);
+        }
+
+        /** For these, C2 compiles the tile of products otherwise. */
+        static Steps wide() {
+            return new Steps(256, 512);
+        }
 
         void train() {
             network.forward(x);
@@ -66,10 +82,11 @@ final class AllocationTest {
 
         /** A program without methods of its own, whose loops C2 compiles while they run; prints bytes a step. */
         public static void main(String[] arguments) {
-            Steps steps = new Steps();
+            boolean wide = Boolean.getBoolean("wide");
+            Steps steps = wide ? wide() : small();
             long start = 0;
-            int warm = 20_000;
-            int measured = 1000;
+            int warm = wide ? 3_000 : 20_000;
+            int measured = 500;
             for (int i = 0; i < warm + measured; i++) {
                 if (i == warm) {
                     start = Allocation.now();
@@ -89,30 +106,30 @@ final class AllocationTest {
     }
 
     /** The arrays that a step gives to its user, and those that the layers work in. */
-    private static long mostOfTraining() {
-        long results = bytes(Steps.BATCH, Steps.OUTPUTS) // y
-                + bytes(1, Steps.FEATURES + Steps.OUTPUTS) // db, of both; dW is written over the one before
-                + bytes(4, Steps.FEATURES); // dγ, dβ, running statistics
-        long work = bytes(48, Steps.FEATURES); // batch norm's statistics and sums: some 50 numbers a column
+    private static long mostOfTraining(Steps steps) {
+        long results = bytes(steps.batch, Steps.OUTPUTS) // y
+                + bytes(1, steps.features + Steps.OUTPUTS) // db, of both; dW is written over the one before
+                + bytes(4, steps.features); // dγ, dβ, running statistics
+        long work = bytes(48, steps.features); // batch norm's statistics and sums: some 50 numbers a column
         return results
                 + work
-                + ofCopies(34) // for two blocks of rows 11 each, 5 to normalize, 7 to differentiate
+                + ofCopies(14 * ((steps.batch + 31) / 32) + 19, steps) // 6 and 8 a block of rows; 7 and 12 for all
                 + ofObjects(4)
-                + ofProduct(Steps.INPUTS, Steps.FEATURES)
-                + ofProduct(Steps.FEATURES, Steps.OUTPUTS)
-                + ofProduct(Steps.BATCH, Steps.FEATURES)
-                + ofProduct(Steps.BATCH, Steps.OUTPUTS)
-                + ofProduct(Steps.OUTPUTS, Steps.FEATURES);
+                + ofProduct(Steps.INPUTS, steps.features)
+                + ofProduct(steps.features, Steps.OUTPUTS)
+                + ofProduct(steps.batch, steps.features)
+                + ofProduct(steps.batch, Steps.OUTPUTS)
+                + ofProduct(Steps.OUTPUTS, steps.features);
     }
 
     /** Every layer's y; batch norm and ReLU run as one. */
-    private static long mostOfInference() {
-        return bytes(2 * Steps.BATCH, Steps.FEATURES)
-                + bytes(Steps.BATCH, Steps.OUTPUTS)
-                + ofCopies(15) // 5 for each of three blocks of rows
+    private static long mostOfInference(Steps steps) {
+        return bytes(2 * steps.batch, steps.features)
+                + bytes(steps.batch, Steps.OUTPUTS)
+                + ofCopies(8 * ((steps.batch + 15) / 16), steps) // 8 a block of rows
                 + ofObjects(3)
-                + ofProduct(Steps.INPUTS, Steps.FEATURES)
-                + ofProduct(Steps.FEATURES, Steps.OUTPUTS);
+                + ofProduct(Steps.INPUTS, steps.features)
+                + ofProduct(steps.features, Steps.OUTPUTS);
     }
 
     private static long bytes(int rows, int columns) {
@@ -124,9 +141,9 @@ final class AllocationTest {
         return 4096L * layers;
     }
 
-    /** The scalar kernels of batch norm copy words of the columns into arrays of whole cache lines. */
-    private static long ofCopies(int rows) {
-        return SCALAR ? bytes(rows, (Steps.FEATURES + 1) / 8 * 8 + 8) : 0;
+    /** The scalar kernels of batch norm copy words of the columns to arrays of whole cache lines, and work in such. */
+    private static long ofCopies(int rows, Steps steps) {
+        return SCALAR ? bytes(rows, (steps.features + 1) / 8 * 8 + 8) : 0;
     }
 
     /** What a scalar product of inner size k and n columns works in: four rows, and up to 64 of B, of whole cache lines. */
@@ -137,19 +154,24 @@ final class AllocationTest {
     @ParameterizedTest
     @EnumSource
     void step_compiled_allocatesItsArraysOnly(Use use) {
-        Steps steps = new Steps();
-        assertThat(Allocation.ofCompiled(() -> use.run(steps), use.most))
+        Steps steps = Steps.small();
+        long most = use.most(steps);
+        assertThat(Allocation.ofCompiled(() -> use.run(steps), most))
                 .as("bytes of %s", use)
-                .isLessThanOrEqualTo(use.most);
+                .isLessThanOrEqualTo(most);
     }
 
-    @Test
-    void step_inLoopOfMain_allocatesItsArraysOnly() {
-        List<Long> bytes = ChildJvm.run(Steps.class, ChildJvm.optionsOfThisJvm()).lines().stream()
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void step_inLoopOfMain_allocatesItsArraysOnly(boolean wide) {
+        List<String> options = new ArrayList<>(List.of(ChildJvm.optionsOfThisJvm()));
+        options.addAll(List.of("-Dwide=" + wide, "-Dbacknorm.threads=1"));
+        Steps steps = wide ? Steps.wide() : Steps.small();
+        List<Long> bytes = ChildJvm.run(Steps.class, options.toArray(String[]::new)).lines().stream()
                 .map(Long::valueOf)
                 .toList();
         assertThat(bytes).hasSize(2);
-        assertThat(bytes.get(0)).as("bytes of a training step").isLessThanOrEqualTo(Use.TRAINING.most);
-        assertThat(bytes.get(1)).as("bytes of an inference").isLessThanOrEqualTo(Use.INFERENCE.most);
+        assertThat(bytes.get(0)).as("bytes of a training step").isLessThanOrEqualTo(Use.TRAINING.most(steps));
+        assertThat(bytes.get(1)).as("bytes of an inference").isLessThanOrEqualTo(Use.INFERENCE.most(steps));
     }
 }

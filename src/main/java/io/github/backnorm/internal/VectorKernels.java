@@ -134,6 +134,9 @@ final class VectorKernels extends Kernels {
     /**
      * {@code C = S + A·B} of a strip and a panel, and a row added to each row of C after that.
      *
+     * <p>Tiles count by A's index, so that JDK 17 checks those of A before the loop. They add the row as an fma by 1,
+     * the same sum: a chain that goes from the loop into {@code add} made objects of the results in some JVMs.
+     *
      * @param rows how many of the strip are wanted; others may be written too
      * @param vectors the same of the panel, as {@link #vectors} says
      */
@@ -204,70 +207,73 @@ final class VectorKernels extends Kernels {
         DoubleVector c51 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + LANES);
         DoubleVector c52 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 2 * LANES);
         DoubleVector c53 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + 3 * LANES);
-        for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
-            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
-            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
-            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
+        int q = bo;
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, q + LANES);
+            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, q + 2 * LANES);
+            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, q + 3 * LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
             c02 = a0.fma(b2, c02);
             c03 = a0.fma(b3, c03);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[p + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
             c12 = a1.fma(b2, c12);
             c13 = a1.fma(b3, c13);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[p + 2]);
             c20 = a2.fma(b0, c20);
             c21 = a2.fma(b1, c21);
             c22 = a2.fma(b2, c22);
             c23 = a2.fma(b3, c23);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[p + 3]);
             c30 = a3.fma(b0, c30);
             c31 = a3.fma(b1, c31);
             c32 = a3.fma(b2, c32);
             c33 = a3.fma(b3, c33);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[p + 4]);
             c40 = a4.fma(b0, c40);
             c41 = a4.fma(b1, c41);
             c42 = a4.fma(b2, c42);
             c43 = a4.fma(b3, c43);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[p + 5]);
             c50 = a5.fma(b0, c50);
             c51 = a5.fma(b1, c51);
             c52 = a5.fma(b2, c52);
             c53 = a5.fma(b3, c53);
+            q += PANEL;
         }
+        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
         DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
         DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        r0.add(c00).intoArray(c, co);
-        r1.add(c01).intoArray(c, co + LANES);
-        r2.add(c02).intoArray(c, co + 2 * LANES);
-        r3.add(c03).intoArray(c, co + 3 * LANES);
-        r0.add(c10).intoArray(c, co + ldc);
-        r1.add(c11).intoArray(c, co + ldc + LANES);
-        r2.add(c12).intoArray(c, co + ldc + 2 * LANES);
-        r3.add(c13).intoArray(c, co + ldc + 3 * LANES);
-        r0.add(c20).intoArray(c, co + 2 * ldc);
-        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
-        r2.add(c22).intoArray(c, co + 2 * ldc + 2 * LANES);
-        r3.add(c23).intoArray(c, co + 2 * ldc + 3 * LANES);
-        r0.add(c30).intoArray(c, co + 3 * ldc);
-        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
-        r2.add(c32).intoArray(c, co + 3 * ldc + 2 * LANES);
-        r3.add(c33).intoArray(c, co + 3 * ldc + 3 * LANES);
-        r0.add(c40).intoArray(c, co + 4 * ldc);
-        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
-        r2.add(c42).intoArray(c, co + 4 * ldc + 2 * LANES);
-        r3.add(c43).intoArray(c, co + 4 * ldc + 3 * LANES);
-        r0.add(c50).intoArray(c, co + 5 * ldc);
-        r1.add(c51).intoArray(c, co + 5 * ldc + LANES);
-        r2.add(c52).intoArray(c, co + 5 * ldc + 2 * LANES);
-        r3.add(c53).intoArray(c, co + 5 * ldc + 3 * LANES);
+        one.fma(c00, r0).intoArray(c, co);
+        one.fma(c01, r1).intoArray(c, co + LANES);
+        one.fma(c02, r2).intoArray(c, co + 2 * LANES);
+        one.fma(c03, r3).intoArray(c, co + 3 * LANES);
+        one.fma(c10, r0).intoArray(c, co + ldc);
+        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
+        one.fma(c12, r2).intoArray(c, co + ldc + 2 * LANES);
+        one.fma(c13, r3).intoArray(c, co + ldc + 3 * LANES);
+        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
+        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
+        one.fma(c22, r2).intoArray(c, co + 2 * ldc + 2 * LANES);
+        one.fma(c23, r3).intoArray(c, co + 2 * ldc + 3 * LANES);
+        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
+        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
+        one.fma(c32, r2).intoArray(c, co + 3 * ldc + 2 * LANES);
+        one.fma(c33, r3).intoArray(c, co + 3 * ldc + 3 * LANES);
+        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
+        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
+        one.fma(c42, r2).intoArray(c, co + 4 * ldc + 2 * LANES);
+        one.fma(c43, r3).intoArray(c, co + 4 * ldc + 3 * LANES);
+        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
+        one.fma(c51, r1).intoArray(c, co + 5 * ldc + LANES);
+        one.fma(c52, r2).intoArray(c, co + 5 * ldc + 2 * LANES);
+        one.fma(c53, r3).intoArray(c, co + 5 * ldc + 3 * LANES);
     }
 
     private static void tile2x4(
@@ -291,34 +297,37 @@ final class VectorKernels extends Kernels {
         DoubleVector c11 = DoubleVector.fromArray(SPECIES, s, so + lds + LANES);
         DoubleVector c12 = DoubleVector.fromArray(SPECIES, s, so + lds + 2 * LANES);
         DoubleVector c13 = DoubleVector.fromArray(SPECIES, s, so + lds + 3 * LANES);
-        for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
-            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
-            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 2 * LANES);
-            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + 3 * LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
+        int q = bo;
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, q + LANES);
+            DoubleVector b2 = DoubleVector.fromArray(SPECIES, ab, q + 2 * LANES);
+            DoubleVector b3 = DoubleVector.fromArray(SPECIES, ab, q + 3 * LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
             c02 = a0.fma(b2, c02);
             c03 = a0.fma(b3, c03);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[p + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
             c12 = a1.fma(b2, c12);
             c13 = a1.fma(b3, c13);
+            q += PANEL;
         }
+        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
         DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
         DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        r0.add(c00).intoArray(c, co);
-        r1.add(c01).intoArray(c, co + LANES);
-        r2.add(c02).intoArray(c, co + 2 * LANES);
-        r3.add(c03).intoArray(c, co + 3 * LANES);
-        r0.add(c10).intoArray(c, co + ldc);
-        r1.add(c11).intoArray(c, co + ldc + LANES);
-        r2.add(c12).intoArray(c, co + ldc + 2 * LANES);
-        r3.add(c13).intoArray(c, co + ldc + 3 * LANES);
+        one.fma(c00, r0).intoArray(c, co);
+        one.fma(c01, r1).intoArray(c, co + LANES);
+        one.fma(c02, r2).intoArray(c, co + 2 * LANES);
+        one.fma(c03, r3).intoArray(c, co + 3 * LANES);
+        one.fma(c10, r0).intoArray(c, co + ldc);
+        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
+        one.fma(c12, r2).intoArray(c, co + ldc + 2 * LANES);
+        one.fma(c13, r3).intoArray(c, co + ldc + 3 * LANES);
     }
 
     private static void tile5x2(
@@ -345,7 +354,7 @@ final class VectorKernels extends Kernels {
         DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
         DoubleVector c41 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + LANES);
         int q = bo;
-        for (int p = ao; p < ao + k * STRIP; p += STRIP) { // so JDK 17 checks the five of A before the loop
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) {
             DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
             DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, q + LANES);
             DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
@@ -365,18 +374,19 @@ final class VectorKernels extends Kernels {
             c41 = a4.fma(b1, c41);
             q += PANEL;
         }
+        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        r0.add(c00).intoArray(c, co);
-        r1.add(c01).intoArray(c, co + LANES);
-        r0.add(c10).intoArray(c, co + ldc);
-        r1.add(c11).intoArray(c, co + ldc + LANES);
-        r0.add(c20).intoArray(c, co + 2 * ldc);
-        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
-        r0.add(c30).intoArray(c, co + 3 * ldc);
-        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
-        r0.add(c40).intoArray(c, co + 4 * ldc);
-        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
+        one.fma(c00, r0).intoArray(c, co);
+        one.fma(c01, r1).intoArray(c, co + LANES);
+        one.fma(c10, r0).intoArray(c, co + ldc);
+        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
+        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
+        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
+        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
+        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
+        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
+        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
     }
 
     private static void tile6x2(
@@ -404,42 +414,45 @@ final class VectorKernels extends Kernels {
         DoubleVector c41 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds + LANES);
         DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
         DoubleVector c51 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds + LANES);
-        for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
-            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL + LANES);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
+        int q = bo;
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
+            DoubleVector b1 = DoubleVector.fromArray(SPECIES, ab, q + LANES);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
             c00 = a0.fma(b0, c00);
             c01 = a0.fma(b1, c01);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[p + 1]);
             c10 = a1.fma(b0, c10);
             c11 = a1.fma(b1, c11);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[p + 2]);
             c20 = a2.fma(b0, c20);
             c21 = a2.fma(b1, c21);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[p + 3]);
             c30 = a3.fma(b0, c30);
             c31 = a3.fma(b1, c31);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[p + 4]);
             c40 = a4.fma(b0, c40);
             c41 = a4.fma(b1, c41);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[p + 5]);
             c50 = a5.fma(b0, c50);
             c51 = a5.fma(b1, c51);
+            q += PANEL;
         }
+        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
         DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        r0.add(c00).intoArray(c, co);
-        r1.add(c01).intoArray(c, co + LANES);
-        r0.add(c10).intoArray(c, co + ldc);
-        r1.add(c11).intoArray(c, co + ldc + LANES);
-        r0.add(c20).intoArray(c, co + 2 * ldc);
-        r1.add(c21).intoArray(c, co + 2 * ldc + LANES);
-        r0.add(c30).intoArray(c, co + 3 * ldc);
-        r1.add(c31).intoArray(c, co + 3 * ldc + LANES);
-        r0.add(c40).intoArray(c, co + 4 * ldc);
-        r1.add(c41).intoArray(c, co + 4 * ldc + LANES);
-        r0.add(c50).intoArray(c, co + 5 * ldc);
-        r1.add(c51).intoArray(c, co + 5 * ldc + LANES);
+        one.fma(c00, r0).intoArray(c, co);
+        one.fma(c01, r1).intoArray(c, co + LANES);
+        one.fma(c10, r0).intoArray(c, co + ldc);
+        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
+        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
+        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
+        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
+        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
+        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
+        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
+        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
+        one.fma(c51, r1).intoArray(c, co + 5 * ldc + LANES);
     }
 
     private static void tile6x1(
@@ -461,28 +474,31 @@ final class VectorKernels extends Kernels {
         DoubleVector c30 = DoubleVector.fromArray(SPECIES, s, so + 3 * lds);
         DoubleVector c40 = DoubleVector.fromArray(SPECIES, s, so + 4 * lds);
         DoubleVector c50 = DoubleVector.fromArray(SPECIES, s, so + 5 * lds);
-        for (int p = 0; p < k; p++) {
-            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, bo + p * PANEL);
-            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP]);
+        int q = bo;
+        for (int p = ao; p < ao + k * STRIP; p += STRIP) {
+            DoubleVector b0 = DoubleVector.fromArray(SPECIES, ab, q);
+            DoubleVector a0 = DoubleVector.broadcast(SPECIES, ab[p]);
             c00 = a0.fma(b0, c00);
-            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 1]);
+            DoubleVector a1 = DoubleVector.broadcast(SPECIES, ab[p + 1]);
             c10 = a1.fma(b0, c10);
-            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 2]);
+            DoubleVector a2 = DoubleVector.broadcast(SPECIES, ab[p + 2]);
             c20 = a2.fma(b0, c20);
-            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 3]);
+            DoubleVector a3 = DoubleVector.broadcast(SPECIES, ab[p + 3]);
             c30 = a3.fma(b0, c30);
-            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 4]);
+            DoubleVector a4 = DoubleVector.broadcast(SPECIES, ab[p + 4]);
             c40 = a4.fma(b0, c40);
-            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[ao + p * STRIP + 5]);
+            DoubleVector a5 = DoubleVector.broadcast(SPECIES, ab[p + 5]);
             c50 = a5.fma(b0, c50);
+            q += PANEL;
         }
+        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
         DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        r0.add(c00).intoArray(c, co);
-        r0.add(c10).intoArray(c, co + ldc);
-        r0.add(c20).intoArray(c, co + 2 * ldc);
-        r0.add(c30).intoArray(c, co + 3 * ldc);
-        r0.add(c40).intoArray(c, co + 4 * ldc);
-        r0.add(c50).intoArray(c, co + 5 * ldc);
+        one.fma(c00, r0).intoArray(c, co);
+        one.fma(c10, r0).intoArray(c, co + ldc);
+        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
+        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
+        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
+        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
     }
 
     @Override

@@ -9,6 +9,7 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
+import java.util.function.Supplier;
 
 /**
  * Work cut into tasks that do not depend on each other, on the caller's thread and idle threads of the common pool.
@@ -116,14 +117,20 @@ final class Parallel {
 
     /** Runs the tasks 0 to tasks − 1 on the caller's thread and up to so many others; all are done when it returns. */
     static void run(int mostHelpers, int tasks, IntConsumer task) {
+        run(mostHelpers, tasks, () -> task);
+    }
+
+    /** The same, with a worker made for each thread that takes part, at most one more than there are helpers. */
+    static void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
         int helpers = Math.min(mostHelpers, tasks - 1);
         if (helpers <= 0) {
+            IntConsumer worker = workers.get();
             for (int i = 0; i < tasks; i++) {
-                task.accept(i);
+                worker.accept(i);
             }
             return;
         }
-        Job job = new Job(tasks, task, helpers);
+        Job job = new Job(tasks, workers, helpers);
         LATEST.set(job);
         for (int i = LOOKING.get(); i < helpers; i++) {
             askForHelp(job);
@@ -209,11 +216,11 @@ final class Parallel {
         private final AtomicInteger places; // for helpers
         private final AtomicReference<Throwable> failure = new AtomicReference<>();
         private final Thread caller = Thread.currentThread();
-        private volatile IntConsumer task;
+        private volatile Supplier<IntConsumer> workers;
 
-        Job(int tasks, IntConsumer task, int helpers) {
+        Job(int tasks, Supplier<IntConsumer> workers, int helpers) {
             this.tasks = tasks;
-            this.task = task;
+            this.workers = workers;
             this.places = new AtomicInteger(helpers);
         }
 
@@ -225,14 +232,16 @@ final class Parallel {
 
         /** Does tasks until none is left, and returns how many. */
         int work() {
-            IntConsumer task = this.task;
+            Supplier<IntConsumer> workers = this.workers;
+            IntConsumer worker = null;
             boolean helps = Thread.currentThread() != caller;
             int worked = 0;
             while (begun.getAndIncrement() < tasks) {
                 int i = helps ? tasks - 1 - fromBack.getAndIncrement() : fromFront++;
                 try {
                     if (failure.get() == null) {
-                        task.accept(i);
+                        worker = worker == null ? workers.get() : worker;
+                        worker.accept(i);
                     }
                 } catch (RuntimeException | Error thrown) {
                     failure.compareAndSet(null, thrown);
@@ -259,7 +268,7 @@ final class Parallel {
                 Thread.currentThread().interrupt();
             }
             LATEST.compareAndSet(this, null);
-            task = null; // a helper that comes late must not keep the arrays alive
+            workers = null; // a helper that comes late must not keep the arrays alive
             if (failure.get() instanceof RuntimeException runtime) {
                 throw runtime;
             }

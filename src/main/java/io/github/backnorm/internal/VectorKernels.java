@@ -31,13 +31,6 @@ final class VectorKernels extends Kernels {
     /** What a tile's chains start from, and what ReLU's gradient compares with. */
     static final double[] ZEROS = new double[PANEL];
 
-    /** What changes nothing where it is added. */
-    static final double[] NEGATIVE_ZEROS = new double[PANEL];
-
-    static {
-        Arrays.fill(NEGATIVE_ZEROS, -0.0);
-    }
-
     /** Up to this number of rows, B is not packed: it would cost more than it saves. */
     private static final int FEW_ROWS = LANES == 8 ? 4 : 6;
 
@@ -132,10 +125,10 @@ final class VectorKernels extends Kernels {
     }
 
     /**
-     * {@code C = S + A·B} of a strip and a panel, and a row added to each row of C after that.
+     * {@code C = S + A·B} of a strip and a panel of k lines.
      *
-     * <p>Tiles count by A's index, so that JDK 17 checks those of A before the loop. They add the row as an fma by 1,
-     * the same sum: a chain that goes from the loop into {@code add} made objects of the results in some JVMs.
+     * <p>Tiles count by A's index, so that JDK 17 checks those of A before the loop. They store what the loop leaves as
+     * it is: any operation after it made objects of the results, in some JVMs or in all.
      *
      * @param rows how many of the strip are wanted; others may be written too
      * @param vectors the same of the panel, as {@link #vectors} says
@@ -150,39 +143,26 @@ final class VectorKernels extends Kernels {
             double[] s,
             int so,
             int lds,
-            double[] row,
-            int ro,
             double[] c,
             int co,
             int ldc) {
         if (FEW_REGISTERS) {
-            tile5x2(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+            tile5x2(k, ab, ao, bo, s, so, lds, c, co, ldc);
         } else if (vectors == 1) {
-            tile6x1(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+            tile6x1(k, ab, ao, bo, s, so, lds, c, co, ldc);
         } else if (vectors == 2) {
-            tile6x2(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+            tile6x2(k, ab, ao, bo, s, so, lds, c, co, ldc);
         } else if (rows > 4) {
-            tile6x4(k, ab, ao, bo, s, so, lds, row, ro, c, co, ldc);
+            tile6x4(k, ab, ao, bo, s, so, lds, c, co, ldc);
         } else {
             for (int i = 0; i < rows; i += 2) {
-                tile2x4(k, ab, ao + i, bo, s, so + i * lds, lds, row, ro, c, co + i * ldc, ldc);
+                tile2x4(k, ab, ao + i, bo, s, so + i * lds, lds, c, co + i * ldc, ldc);
             }
         }
     }
 
     private static void tile6x4(
-            int k,
-            double[] ab,
-            int ao,
-            int bo,
-            double[] s,
-            int so,
-            int lds,
-            double[] row,
-            int ro,
-            double[] c,
-            int co,
-            int ldc) {
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c02 = DoubleVector.fromArray(SPECIES, s, so + 2 * LANES);
@@ -245,50 +225,34 @@ final class VectorKernels extends Kernels {
             c53 = a5.fma(b3, c53);
             q += PANEL;
         }
-        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
-        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
-        DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        one.fma(c00, r0).intoArray(c, co);
-        one.fma(c01, r1).intoArray(c, co + LANES);
-        one.fma(c02, r2).intoArray(c, co + 2 * LANES);
-        one.fma(c03, r3).intoArray(c, co + 3 * LANES);
-        one.fma(c10, r0).intoArray(c, co + ldc);
-        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
-        one.fma(c12, r2).intoArray(c, co + ldc + 2 * LANES);
-        one.fma(c13, r3).intoArray(c, co + ldc + 3 * LANES);
-        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
-        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
-        one.fma(c22, r2).intoArray(c, co + 2 * ldc + 2 * LANES);
-        one.fma(c23, r3).intoArray(c, co + 2 * ldc + 3 * LANES);
-        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
-        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
-        one.fma(c32, r2).intoArray(c, co + 3 * ldc + 2 * LANES);
-        one.fma(c33, r3).intoArray(c, co + 3 * ldc + 3 * LANES);
-        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
-        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
-        one.fma(c42, r2).intoArray(c, co + 4 * ldc + 2 * LANES);
-        one.fma(c43, r3).intoArray(c, co + 4 * ldc + 3 * LANES);
-        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
-        one.fma(c51, r1).intoArray(c, co + 5 * ldc + LANES);
-        one.fma(c52, r2).intoArray(c, co + 5 * ldc + 2 * LANES);
-        one.fma(c53, r3).intoArray(c, co + 5 * ldc + 3 * LANES);
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c02.intoArray(c, co + 2 * LANES);
+        c03.intoArray(c, co + 3 * LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c12.intoArray(c, co + ldc + 2 * LANES);
+        c13.intoArray(c, co + ldc + 3 * LANES);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + LANES);
+        c22.intoArray(c, co + 2 * ldc + 2 * LANES);
+        c23.intoArray(c, co + 2 * ldc + 3 * LANES);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + LANES);
+        c32.intoArray(c, co + 3 * ldc + 2 * LANES);
+        c33.intoArray(c, co + 3 * ldc + 3 * LANES);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + LANES);
+        c42.intoArray(c, co + 4 * ldc + 2 * LANES);
+        c43.intoArray(c, co + 4 * ldc + 3 * LANES);
+        c50.intoArray(c, co + 5 * ldc);
+        c51.intoArray(c, co + 5 * ldc + LANES);
+        c52.intoArray(c, co + 5 * ldc + 2 * LANES);
+        c53.intoArray(c, co + 5 * ldc + 3 * LANES);
     }
 
     private static void tile2x4(
-            int k,
-            double[] ab,
-            int ao,
-            int bo,
-            double[] s,
-            int so,
-            int lds,
-            double[] row,
-            int ro,
-            double[] c,
-            int co,
-            int ldc) {
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c02 = DoubleVector.fromArray(SPECIES, s, so + 2 * LANES);
@@ -315,34 +279,18 @@ final class VectorKernels extends Kernels {
             c13 = a1.fma(b3, c13);
             q += PANEL;
         }
-        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
-        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        DoubleVector r2 = DoubleVector.fromArray(SPECIES, row, ro + 2 * LANES);
-        DoubleVector r3 = DoubleVector.fromArray(SPECIES, row, ro + 3 * LANES);
-        one.fma(c00, r0).intoArray(c, co);
-        one.fma(c01, r1).intoArray(c, co + LANES);
-        one.fma(c02, r2).intoArray(c, co + 2 * LANES);
-        one.fma(c03, r3).intoArray(c, co + 3 * LANES);
-        one.fma(c10, r0).intoArray(c, co + ldc);
-        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
-        one.fma(c12, r2).intoArray(c, co + ldc + 2 * LANES);
-        one.fma(c13, r3).intoArray(c, co + ldc + 3 * LANES);
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c02.intoArray(c, co + 2 * LANES);
+        c03.intoArray(c, co + 3 * LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c12.intoArray(c, co + ldc + 2 * LANES);
+        c13.intoArray(c, co + ldc + 3 * LANES);
     }
 
     private static void tile5x2(
-            int k,
-            double[] ab,
-            int ao,
-            int bo,
-            double[] s,
-            int so,
-            int lds,
-            double[] row,
-            int ro,
-            double[] c,
-            int co,
-            int ldc) {
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
@@ -374,34 +322,20 @@ final class VectorKernels extends Kernels {
             c41 = a4.fma(b1, c41);
             q += PANEL;
         }
-        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
-        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        one.fma(c00, r0).intoArray(c, co);
-        one.fma(c01, r1).intoArray(c, co + LANES);
-        one.fma(c10, r0).intoArray(c, co + ldc);
-        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
-        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
-        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
-        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
-        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
-        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
-        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + LANES);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + LANES);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + LANES);
     }
 
     private static void tile6x2(
-            int k,
-            double[] ab,
-            int ao,
-            int bo,
-            double[] s,
-            int so,
-            int lds,
-            double[] row,
-            int ro,
-            double[] c,
-            int co,
-            int ldc) {
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c01 = DoubleVector.fromArray(SPECIES, s, so + LANES);
         DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
@@ -438,36 +372,22 @@ final class VectorKernels extends Kernels {
             c51 = a5.fma(b1, c51);
             q += PANEL;
         }
-        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
-        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        DoubleVector r1 = DoubleVector.fromArray(SPECIES, row, ro + LANES);
-        one.fma(c00, r0).intoArray(c, co);
-        one.fma(c01, r1).intoArray(c, co + LANES);
-        one.fma(c10, r0).intoArray(c, co + ldc);
-        one.fma(c11, r1).intoArray(c, co + ldc + LANES);
-        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
-        one.fma(c21, r1).intoArray(c, co + 2 * ldc + LANES);
-        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
-        one.fma(c31, r1).intoArray(c, co + 3 * ldc + LANES);
-        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
-        one.fma(c41, r1).intoArray(c, co + 4 * ldc + LANES);
-        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
-        one.fma(c51, r1).intoArray(c, co + 5 * ldc + LANES);
+        c00.intoArray(c, co);
+        c01.intoArray(c, co + LANES);
+        c10.intoArray(c, co + ldc);
+        c11.intoArray(c, co + ldc + LANES);
+        c20.intoArray(c, co + 2 * ldc);
+        c21.intoArray(c, co + 2 * ldc + LANES);
+        c30.intoArray(c, co + 3 * ldc);
+        c31.intoArray(c, co + 3 * ldc + LANES);
+        c40.intoArray(c, co + 4 * ldc);
+        c41.intoArray(c, co + 4 * ldc + LANES);
+        c50.intoArray(c, co + 5 * ldc);
+        c51.intoArray(c, co + 5 * ldc + LANES);
     }
 
     private static void tile6x1(
-            int k,
-            double[] ab,
-            int ao,
-            int bo,
-            double[] s,
-            int so,
-            int lds,
-            double[] row,
-            int ro,
-            double[] c,
-            int co,
-            int ldc) {
+            int k, double[] ab, int ao, int bo, double[] s, int so, int lds, double[] c, int co, int ldc) {
         DoubleVector c00 = DoubleVector.fromArray(SPECIES, s, so);
         DoubleVector c10 = DoubleVector.fromArray(SPECIES, s, so + lds);
         DoubleVector c20 = DoubleVector.fromArray(SPECIES, s, so + 2 * lds);
@@ -491,14 +411,12 @@ final class VectorKernels extends Kernels {
             c50 = a5.fma(b0, c50);
             q += PANEL;
         }
-        DoubleVector one = DoubleVector.broadcast(SPECIES, 1.0);
-        DoubleVector r0 = DoubleVector.fromArray(SPECIES, row, ro);
-        one.fma(c00, r0).intoArray(c, co);
-        one.fma(c10, r0).intoArray(c, co + ldc);
-        one.fma(c20, r0).intoArray(c, co + 2 * ldc);
-        one.fma(c30, r0).intoArray(c, co + 3 * ldc);
-        one.fma(c40, r0).intoArray(c, co + 4 * ldc);
-        one.fma(c50, r0).intoArray(c, co + 5 * ldc);
+        c00.intoArray(c, co);
+        c10.intoArray(c, co + ldc);
+        c20.intoArray(c, co + 2 * ldc);
+        c30.intoArray(c, co + 3 * ldc);
+        c40.intoArray(c, co + 4 * ldc);
+        c50.intoArray(c, co + 5 * ldc);
     }
 
     @Override

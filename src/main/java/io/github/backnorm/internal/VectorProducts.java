@@ -1,22 +1,25 @@
 package io.github.backnorm.internal;
 
+import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
 
 /**
  * A matrix product by packed blocks and the tiles of {@link VectorKernels}.
  *
- * <p>Structure, from outside in: blocks of columns of C; blocks of the inner index, that of B packed into panels of up
- * to four vectors of columns; blocks of rows, each of A packed into strips of six or five rows; tiles, one strip by one
- * panel. The block of B is packed together with the first one of A, while a new array for C is zeroed: threads are
- * called together once less. A packed operand lies in the order in which a tile reads it, with strides that the
- * compiler knows. At the edges it has gaps, filled with anything: their tiles go through an array of one tile, of which
- * only what belongs to C is copied.
+ * <p>Structure, from outside in: blocks of the inner index; blocks of rows, each of A packed into strips of six or
+ * five rows while a new array for C is zeroed; groups of panels of B, up to four vectors of columns each; tiles, one
+ * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so a group never
+ * leaves the second-level cache, and threads are called together twice a block. A packed operand lies in the order in
+ * which a tile reads it, with strides that the compiler knows. The bias is one more line of each panel, and ones the
+ * same of each strip. At the edges there are gaps, filled with anything: their tiles go through an array of one tile, of
+ * which only what belongs to C is copied.
  *
- * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache, and its panel 256, of the second level. The
- * panels that a strip passes one after the other, a group, share half a megabyte of the second level; with four lanes a
- * quarter, since half cost up to 7 % next to a busy neighbor. A block is packed once for some hundred rows or columns,
- * so packing is a few percent of the time, and the packed blocks have little over 4 MB each at most. The inner index is
- * cut as seldom as that allows: every cut reads and writes C once more.
+ * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
+ * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next
+ * to a busy neighbor. A strip is packed once, a group for each block of some 500 rows, so packing is a few percent of
+ * the time, and the packed block has little over 4 MB at most. The inner index is cut as seldom as that allows: every
+ * cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
  * region, as it does with large ones, no vector lies across two cache lines.
@@ -24,12 +27,10 @@ import java.util.function.IntConsumer;
  * <p>K. Goto, R. van de Geijn, 2008, Anatomy of high-performance matrix multiplication, ACM Trans. Math. Softw. 34(3).
  */
 final class VectorProducts {
-    static final int BLOCK_K = 1024;
-    static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
-    static final int BLOCK_N = 512; // a multiple of PANEL
-    private static final int GROUP = VectorKernels.LANES == 4 ? 1 << 15 : 1 << 16; // entries
-    private static final int PANELS = 4; // packed in one task
-    private static final int STRIPS = 8;
+    private static final int BLOCK_K = 1024;
+    private static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
+    private static final int GROUP = (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries
+    private static final int STRIPS = 8; // packed in one task
     private static final int LINES = 64; // packed at a time
     private static final int FAR_LINES = 16; // the same of Aᵀ: its lines may share their place in the cache
     private static final int ALIGNED = 6;
@@ -38,6 +39,7 @@ final class VectorProducts {
     private static final int PANEL = VectorKernels.PANEL;
     private static final int LANES = VectorKernels.LANES;
 
+    private final int m;
     private final int n;
     private final double[] a;
     private final int lda;
@@ -48,19 +50,16 @@ final class VectorProducts {
     private final double[] bias;
     private final int helpers;
     private final double[] packed;
-    private final int packedA; // where the packed block of A begins
-    private final int packedBias;
+    private final int panelsOfThread; // entries, enough for a group of any block
 
     private double[] c; // null until it is made
 
-    // The block: rows i0 and on, columns j0 and on, p0 and on of the inner index.
+    // The block: rows i0 and on, p0 and on of the inner index.
     private int i0;
     private int rows;
-    private int j0;
-    private int columns;
     private int p0;
     private int depth;
-    private boolean last; // along the inner index
+    private int lines; // of a packed strip or panel: the depth, and one for the bias
 
     private VectorProducts(
             int m,
@@ -72,6 +71,7 @@ final class VectorProducts {
             boolean bTransposed,
             double[] bias,
             double[] c) {
+        this.m = m;
         this.n = n;
         this.a = a;
         this.lda = aTransposed ? m : k;
@@ -82,10 +82,9 @@ final class VectorProducts {
         this.bias = bias;
         this.c = c;
         this.helpers = Parallel.helpers(2.0 * m * n * k);
-        int depth = Math.min(k, BLOCK_K);
-        packedA = ALIGNED + depth * multiple(Math.min(n, BLOCK_N), PANEL);
-        packedBias = packedA + depth * multiple(Math.min(m, BLOCK_M), STRIP);
-        packed = Scratch.take(packedBias + BLOCK_N); // a tile adds a whole panel of the bias
+        int most = Math.min(k, BLOCK_K) + (bias == null ? 0 : 1); // lines
+        panelsOfThread = Math.min(panels(), Math.max(1, GROUP / (PANEL * most)) + 1) * PANEL * most;
+        packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 
     /** As {@link Kernels#gemm}. */
@@ -100,7 +99,7 @@ final class VectorProducts {
             double[] bias,
             double[] c) {
         VectorProducts product = new VectorProducts(m, n, k, a, aTransposed, b, bTransposed, bias, c);
-        product.blocks(m, k);
+        product.blocks(k);
         Scratch.giveBack(product.packed);
         return product.c;
     }
@@ -109,52 +108,38 @@ final class VectorProducts {
         return (size + of - 1) / of * of;
     }
 
-    private void blocks(int m, int k) {
-        for (j0 = 0; j0 < n; j0 += BLOCK_N) {
-            columns = Math.min(BLOCK_N, n - j0);
-            if (bias != null) {
-                System.arraycopy(bias, j0, packed, packedBias, columns);
-            }
-            for (p0 = 0; p0 < k; p0 += BLOCK_K) {
-                depth = Math.min(BLOCK_K, k - p0);
-                last = p0 + depth == k;
-                for (i0 = 0; i0 < m; i0 += BLOCK_M) {
-                    rows = Math.min(BLOCK_M, m - i0);
-                    pack(m);
-                    tiles();
-                }
+    private void blocks(int k) {
+        for (p0 = 0; p0 < k; p0 += BLOCK_K) {
+            depth = Math.min(BLOCK_K, k - p0);
+            lines = p0 + depth == k && bias != null ? depth + 1 : depth;
+            for (i0 = 0; i0 < m; i0 += BLOCK_M) {
+                rows = Math.min(BLOCK_M, m - i0);
+                pack();
+                tiles();
             }
         }
     }
 
-    /**
-     * Packs the block, and makes C if there is none. The panels are the first and the last tasks, so that a thread
-     * multiplies by about those that it has packed ({@link Parallel}).
-     */
-    private void pack(int m) {
-        int ofB = i0 == 0 ? (panels() + PANELS - 1) / PANELS : 0;
+    /** Packs the block of A, and makes C if there is none. */
+    private void pack() {
         int ofA = (strips() + STRIPS - 1) / STRIPS;
         int ofC = c == null ? 1 : 0;
-        int first = ofB / 2;
-        run(ofB + ofA + ofC, task -> {
-            if (task < first) {
-                packPanels(task);
-            } else if (task < first + ofA) {
-                packStrips(task - first);
-            } else if (task < ofB + ofA) {
-                packPanels(task - ofA);
+        Parallel.run(helpers, ofA + ofC, task -> {
+            if (task < ofA) {
+                packStrips(task);
             } else {
                 c = new double[m * n];
             }
         });
     }
 
-    private void run(int tasks, IntConsumer task) {
-        Parallel.run(helpers, tasks, task);
+    private int panels() {
+        return (n + PANEL - 1) / PANEL;
     }
 
-    private int panels() {
-        return (columns + PANEL - 1) / PANEL;
+    /** Panels in a group; the last one may have fewer. */
+    private int group() {
+        return Math.min(panels(), Math.max(1, GROUP / (PANEL * lines)));
     }
 
     private int strips() {
@@ -163,31 +148,35 @@ final class VectorProducts {
 
     /** Vectors in a panel; the last one may have fewer. */
     private int vectors(int panel) {
-        return VectorKernels.vectors((Math.min(PANEL, columns - panel * PANEL) + LANES - 1) / LANES);
+        return VectorKernels.vectors((Math.min(PANEL, n - panel * PANEL) + LANES - 1) / LANES);
     }
 
-    private int panelStart(int panel) {
-        return ALIGNED + panel * PANEL * depth;
+    /** Where the panels of a thread begin. */
+    private int panelsOf(int thread) {
+        return ALIGNED + thread * panelsOfThread;
     }
 
     private int stripStart(int strip) {
-        return packedA + strip * STRIP * depth;
+        return panelsOf(helpers + 1) + strip * STRIP * lines;
     }
 
-    private void packPanels(int task) {
-        int end = Math.min(panels(), (task + 1) * PANELS);
+    private void packPanels(int from, int end, int at) {
         for (int p = 0; p < depth; p += LINES) {
-            int lines = Math.min(LINES, depth - p);
-            for (int panel = task * PANELS; panel < end; panel++) {
+            int some = Math.min(LINES, depth - p);
+            for (int panel = from; panel < end; panel++) {
                 int j = panel * PANEL;
-                int used = Math.min(PANEL, columns - j);
-                int to = panelStart(panel) + p * PANEL;
+                int used = Math.min(PANEL, n - j);
+                int to = at + ((panel - from) * lines + p) * PANEL;
                 if (bTransposed) {
-                    packColumns(b, (j0 + j) * ldb + p0 + p, ldb, used, lines, packed, to);
+                    packColumns(b, j * ldb + p0 + p, ldb, used, some, packed, to);
                 } else {
-                    packRows(b, (p0 + p) * ldb + j0 + j, ldb, used, lines, packed, to);
+                    packRows(b, (p0 + p) * ldb + j, ldb, used, some, packed, to);
                 }
             }
+        }
+        for (int panel = from; panel < end && lines > depth; panel++) {
+            int j = panel * PANEL;
+            System.arraycopy(bias, j, packed, at + ((panel - from) * lines + depth) * PANEL, Math.min(PANEL, n - j));
         }
     }
 
@@ -197,13 +186,17 @@ final class VectorProducts {
         int lineStep = aTransposed ? lda : 1;
         int most = aTransposed ? FAR_LINES : LINES;
         for (int p = 0; p < depth; p += most) {
-            int lines = Math.min(most, depth - p);
+            int some = Math.min(most, depth - p);
             for (int strip = task * STRIPS; strip < end; strip++) {
                 int i = strip * STRIP;
                 int used = Math.min(STRIP, rows - i);
                 int start = (i0 + i) * rowStep + (p0 + p) * lineStep;
-                packStrip(a, start, rowStep, lineStep, used, lines, packed, stripStart(strip) + p * STRIP);
+                packStrip(a, start, rowStep, lineStep, used, some, packed, stripStart(strip) + p * STRIP);
             }
+        }
+        for (int strip = task * STRIPS; strip < end && lines > depth; strip++) {
+            int ones = stripStart(strip) + depth * STRIP;
+            Arrays.fill(packed, ones, ones + STRIP, 1.0);
         }
     }
 
@@ -259,55 +252,71 @@ final class VectorProducts {
     }
 
     private void tiles() {
-        int group = Math.max(1, GROUP / (PANEL * depth)); // panels
+        int group = group();
         int groups = (panels() + group - 1) / group;
         int parts = helpers > 0 ? Math.min(strips(), (Parallel.tasks(helpers) + groups - 1) / groups) : 1;
-        run(groups * parts, task -> {
-            int part = task % parts;
-            int panel = task / parts * group;
-            int from = (int) ((long) strips() * part / parts);
-            int to = (int) ((long) strips() * (part + 1) / parts);
-            tiles(from, to, panel, Math.min(panels(), panel + group));
-        });
+        AtomicInteger threads = new AtomicInteger();
+        Parallel.run(helpers, groups * parts, () -> new Tiles(group, parts, panelsOf(threads.getAndIncrement())));
     }
 
-    private void tiles(int fromStrip, int toStrip, int fromPanel, int toPanel) {
-        double[] edge = new double[STRIP * PANEL];
-        for (int strip = fromStrip; strip < toStrip; strip++) {
-            for (int panel = fromPanel; panel < toPanel; panel++) {
-                tile(strip, panel, edge);
+    /** What one thread computes, group by group, each of which it packs for itself. */
+    private final class Tiles implements IntConsumer {
+        private final int group;
+        private final int parts;
+        private final int panelsAt;
+        private final double[] edge = new double[STRIP * PANEL];
+        private int packedFrom = -1; // the first of the panels that are packed
+
+        Tiles(int group, int parts, int panelsAt) {
+            this.group = group;
+            this.parts = parts;
+            this.panelsAt = panelsAt;
+        }
+
+        @Override
+        public void accept(int task) {
+            int fromPanel = task / parts * group;
+            int toPanel = Math.min(panels(), fromPanel + group);
+            if (packedFrom != fromPanel) {
+                packPanels(fromPanel, toPanel, panelsAt);
+                packedFrom = fromPanel;
+            }
+            int part = task % parts;
+            int from = (int) ((long) strips() * part / parts);
+            int to = (int) ((long) strips() * (part + 1) / parts);
+            for (int strip = from; strip < to; strip++) {
+                for (int panel = fromPanel; panel < toPanel; panel++) {
+                    tile(strip, panel, panelsAt + (panel - fromPanel) * PANEL * lines, edge);
+                }
             }
         }
     }
 
-    private void tile(int strip, int panel, double[] edge) {
+    private void tile(int strip, int panel, int panelStart, double[] edge) {
         int vectors = vectors(panel);
         int i = i0 + strip * STRIP;
-        int j = j0 + panel * PANEL;
+        int j = panel * PANEL;
         int usedRows = Math.min(STRIP, i0 + rows - i);
-        int usedColumns = Math.min(vectors * LANES, j0 + columns - j);
+        int usedColumns = Math.min(vectors * LANES, n - j);
         int start = i * n + j;
         boolean whole = usedRows == STRIP && usedColumns == vectors * LANES;
         double[] target = whole ? c : edge;
         int at = whole ? start : 0;
         int ld = whole ? n : PANEL;
         boolean first = p0 == 0;
-        boolean biased = last && bias != null;
         if (!whole && !first) {
             copy(usedRows, usedColumns, c, start, n, edge, 0, PANEL);
         }
         VectorKernels.tile(
                 usedRows,
                 vectors,
-                depth,
+                lines,
                 packed,
                 stripStart(strip),
-                panelStart(panel),
+                panelStart,
                 first ? VectorKernels.ZEROS : target,
                 first ? 0 : at,
                 first ? 0 : ld,
-                biased ? packed : VectorKernels.NEGATIVE_ZEROS,
-                biased ? packedBias + panel * PANEL : 0,
                 target,
                 at,
                 ld);

@@ -93,6 +93,25 @@ final class ParallelTest {
     }
 
     @Test
+    void run_workers_areMadeOnceForEachThread() {
+        AtomicIntegerArray done = new AtomicIntegerArray(30);
+        AtomicInteger workers = new AtomicInteger();
+        CountDownLatch begun = new CountDownLatch(3);
+        Parallel.run(2, done.length(), () -> {
+            workers.incrementAndGet();
+            begun.countDown();
+            await(begun);
+            Thread thread = Thread.currentThread();
+            return task -> {
+                assertThat(Thread.currentThread()).isSameAs(thread);
+                done.incrementAndGet(task);
+            };
+        });
+        assertThat(workers).hasValue(3);
+        assertThat(IntStream.range(0, done.length()).map(done::get)).containsOnly(1);
+    }
+
+    @Test
     void run_callerAndHelpers_takeTasksFromTheTwoEnds() {
         Thread caller = Thread.currentThread();
         Thread[] by = new Thread[20];

@@ -69,7 +69,7 @@ final class ProductsTest {
     };
 
     /** Several blocks along each pair of dimensions. */
-    private static final int[][] BLOCKS = {{517, 513, 65}, {13, 513, 1025}, {517, 9, 1025}, {1033, 17, 64}};
+    private static final int[][] BLOCKS = {{517, 513, 65}, {13, 513, 1025}, {517, 70, 1025}, {1033, 17, 64}};
 
     private static final double THRESHOLD = Parallel.threshold;
     private static final int THREADS = Parallel.threads;
@@ -91,7 +91,9 @@ final class ProductsTest {
             double[] b = bTransposed ? transposed(x.k, x.n, x.b) : x.b;
             double[] c = new double[x.m * x.n];
             Arrays.fill(c, NAN);
-            int packed = Math.min(1024, x.k) * (Math.min(512, x.m) + Math.min(512, x.n) + 64) + 1024;
+            int depth = Math.min(1024, x.k);
+            int panels = Math.min(1 << 16, depth * (x.n + 32));
+            int packed = depth * (Math.min(512, x.m) + 64) + Parallel.threads * panels + x.n + 1024;
             double[] scratch = Scratch.take(packed);
             Arrays.fill(scratch, 0, packed, NAN);
             Scratch.giveBack(scratch);

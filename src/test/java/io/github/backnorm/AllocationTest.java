@@ -113,7 +113,7 @@ final class AllocationTest {
         long work = bytes(48, steps.features); // batch norm's statistics and sums: some 50 numbers a column
         return results
                 + work
-                + ofCopies(14 * ((steps.batch + 31) / 32) + 19, steps) // 6 and 8 a block of rows; 7 and 12 for all
+                + ofCopies(15 * ((steps.batch + 31) / 32) + 4, steps) // some 15 a block of rows
                 + ofObjects(4)
                 + ofProduct(Steps.INPUTS, steps.features)
                 + ofProduct(steps.features, Steps.OUTPUTS)

@@ -128,7 +128,7 @@ final class VectorKernels extends Kernels {
      * {@code C = S + A·B} of a strip and a panel of k lines.
      *
      * <p>Tiles count by A's index, so that JDK 17 checks those of A before the loop. They store what the loop leaves as
-     * it is: any operation after it made objects of the results, in some JVMs or in all.
+     * it is: an add or an fma after it made objects of the results, in some JVMs or in all.
      *
      * @param rows how many of the strip are wanted; others may be written too
      * @param vectors the same of the panel, as {@link #vectors} says

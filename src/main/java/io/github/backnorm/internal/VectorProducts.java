@@ -9,8 +9,8 @@ import java.util.function.IntConsumer;
  *
  * <p>Structure, from outside in: blocks of the inner index; blocks of rows, each of A packed into strips of six or
  * five rows while a new array for C is zeroed; groups of panels of B, up to four vectors of columns each; tiles, one
- * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so a group never
- * leaves the second-level cache, and threads are called together twice a block. A packed operand lies in the order in
+ * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so that it
+ * stays in the second-level cache, and threads are called together twice a block. A packed operand lies in the order in
  * which a tile reads it, with strides that the compiler knows. The bias is one more line of each panel, and ones the
  * same of each strip. At the edges there are gaps, filled with anything: their tiles go through an array of one tile, of
  * which only what belongs to C is copied.
@@ -18,7 +18,7 @@ import java.util.function.IntConsumer;
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
  * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next
  * to a busy neighbor. A strip is packed once, a group for each block of some 500 rows, so packing is a few percent of
- * the time, and the packed block has little over 4 MB at most. The inner index is cut as seldom as that allows: every
+ * the time, and the packed block has little over 4 MB at most, a thread's group half one. The inner index is cut as seldom as that allows: every
  * cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
@@ -29,7 +29,8 @@ import java.util.function.IntConsumer;
 final class VectorProducts {
     private static final int BLOCK_K = 1024;
     private static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
-    private static final int GROUP = (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries
+    private static final int GROUP =
+            (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries: 1,024 lines, and room for those of the bias
     private static final int STRIPS = 8; // packed in one task
     private static final int LINES = 64; // packed at a time
     private static final int FAR_LINES = 16; // the same of Aᵀ: its lines may share their place in the cache
@@ -83,7 +84,7 @@ final class VectorProducts {
         this.c = c;
         this.helpers = Parallel.helpers(2.0 * m * n * k);
         int most = Math.min(k, BLOCK_K) + (bias == null ? 0 : 1); // lines
-        panelsOfThread = Math.min(panels(), Math.max(1, GROUP / (PANEL * most)) + 1) * PANEL * most;
+        panelsOfThread = Math.min(panels() * PANEL * most, Math.max(GROUP, PANEL * most));
         packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 

@@ -17,9 +17,9 @@ import java.util.function.IntConsumer;
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
  * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next
- * to a busy neighbor. A strip is packed once, a group for each block of some 500 rows, so packing is a few percent of
- * the time, and the packed block has little over 4 MB at most, a thread's group half one. The inner index is cut as seldom as that allows: every
- * cut reads and writes C once more.
+ * to a busy neighbor. A strip is packed once, a group for each block of some 1,000 rows, so packing is a few percent of
+ * the time, and the packed block has little over 8 MB at most, a thread's group half one. The inner index is cut as
+ * seldom as that allows: every cut reads and writes C once more.
  *
  * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
  * region, as it does with large ones, no vector lies across two cache lines.
@@ -28,7 +28,7 @@ import java.util.function.IntConsumer;
  */
 final class VectorProducts {
     private static final int BLOCK_K = 1024;
-    private static final int BLOCK_M = 512 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
+    private static final int BLOCK_M = 1024 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
     private static final int GROUP =
             (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries: 1,024 lines, and room for those of the bias
     private static final int STRIPS = 8; // packed in one task

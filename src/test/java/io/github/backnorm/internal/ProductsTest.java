@@ -58,7 +58,7 @@ final class ProductsTest {
 
     /** Sizes on each side of the edges of the kernels' blocks, and of powers of two, up to 4 vectors of 8 lanes. */
     private static final int[] ROWS = {
-        1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 39, 40, 41, 47, 48, 49, 514, 515, 516, 517, 1030, 1031, 1032, 1033
+        1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 39, 40, 41, 47, 48, 49, 1024, 1025, 1026, 1027, 2050, 2051, 2052, 2053
     };
 
     private static final int[] COLUMNS = {
@@ -69,7 +69,7 @@ final class ProductsTest {
     };
 
     /** Several blocks along each pair of dimensions. */
-    private static final int[][] BLOCKS = {{517, 513, 65}, {13, 513, 1025}, {517, 70, 1025}, {1033, 17, 64}};
+    private static final int[][] BLOCKS = {{1027, 513, 65}, {13, 513, 1025}, {1027, 70, 1025}, {2053, 17, 64}};
 
     private static final double THRESHOLD = Parallel.threshold;
     private static final int THREADS = Parallel.threads;
@@ -93,7 +93,7 @@ final class ProductsTest {
             Arrays.fill(c, NAN);
             int depth = Math.min(1024, x.k);
             int panels = Math.min(1 << 16, depth * (x.n + 32));
-            int packed = depth * (Math.min(512, x.m) + 64) + Parallel.threads * panels + x.n + 1024;
+            int packed = depth * (Math.min(1024, x.m) + 64) + Parallel.threads * panels + x.n + 1024;
             double[] scratch = Scratch.take(packed);
             Arrays.fill(scratch, 0, packed, NAN);
             Scratch.giveBack(scratch);

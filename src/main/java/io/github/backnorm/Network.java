@@ -1,5 +1,6 @@
 package io.github.backnorm;
 
+import io.github.backnorm.internal.Normalization;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -179,15 +180,20 @@ public final class Network extends BuiltInLayer implements Layer {
                 && layers.get(index + 1) instanceof ReLU;
     }
 
+    /** Whether there are a layer and a next one, and nobody but these two sees what passes between them. */
+    private boolean isBetween(int index) {
+        return index >= 0
+                && index + 1 < layers.size()
+                && layers.get(index) instanceof ArrayLayer
+                && layers.get(index + 1) instanceof ArrayLayer;
+    }
+
     /**
      * An array of the network's own for what passes between a layer and the next; null if anyone but two array layers
      * could see it.
      */
     private double[] between(double[][] arrays, int index, int rows, int columns) {
-        if (index < 0
-                || index + 1 >= layers.size()
-                || !(layers.get(index) instanceof ArrayLayer)
-                || !(layers.get(index + 1) instanceof ArrayLayer)) {
+        if (!isBetween(index)) {
             return null;
         }
         int length = Checks.requireSize(rows, columns, place(index, "forward"));
@@ -242,7 +248,9 @@ public final class Network extends BuiltInLayer implements Layer {
                 BatchNorm norm = (BatchNorm) layers.get(i - 1);
                 double[] masked = between(gradients, i, pass.rows, norm.features()); // in place, if nobody else sees it
                 i--;
-                double[] array = between(gradients, i - 1, pass.rows, norm.features());
+                double[] array = masked != null && isBetween(i - 1) && Normalization.worksInPlace(norm.features())
+                        ? masked
+                        : between(gradients, i - 1, pass.rows, norm.features());
                 dx = at(i, "backward", () -> norm.backward(gradient, relu.output(gradient), masked, array));
             } else if (i > 0 || dxWanted) {
                 dx = backwardOf(i, gradient);

@@ -87,12 +87,17 @@ public final class Normalization {
         }
     }
 
-    /**
-     * Whether y or dh, m×n, is to be written over a copy of h or dy ({@link Elementwise#isBetterCopied}): not where
-     * groups of columns overlap in SIMD, for what they share is computed twice.
-     */
+    /** Whether y or dh, m×n, is to be written over a copy of h or dy ({@link Elementwise#isBetterCopied}). */
     public static boolean isBetterCopied(int m, int n) {
-        return Elementwise.isBetterCopied(m * n) && n % Kernels.chosen().lanes() == 0;
+        return Elementwise.isBetterCopied(m * n) && worksInPlace(n);
+    }
+
+    /**
+     * Whether y of n columns may go over h, and dh over dy: not where groups of columns overlap in SIMD, for what they
+     * share is computed twice.
+     */
+    public static boolean worksInPlace(int n) {
+        return n % Kernels.chosen().lanes() == 0;
     }
 
     /**
@@ -100,7 +105,7 @@ public final class Normalization {
      * {@link #overflowingColumn} says so, y is meaningless.
      *
      * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
-     * @param copied whether y holds a copy of h, as {@link #isBetterCopied} allows
+     * @param copied whether y holds a copy of h, as {@link #worksInPlace} allows
      */
     public static Normalization ofBatch(
             int m,
@@ -123,7 +128,8 @@ public final class Normalization {
      *
      * @param a m×n, what followed from a = max(y, 0); null if y was the output, whose gradient da is then
      * @param dy m×n, where the gradient with respect to y goes: may be da; where a is null, da or a copy of it
-     * @param dh m×n, or null if it is not wanted; may be a dy that is a copy, as {@link #isBetterCopied} allows
+     * @param dh m×n, or null if it is not wanted; may be a dy that is not da or whose da nobody needs, as {@link
+     *     #worksInPlace} allows
      */
     public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
         Parallel.run(helpers, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
@@ -256,6 +262,7 @@ public final class Normalization {
                 sum.carry();
                 products.carry();
             }
+            ScaledColumn.Gradients[] general = general(dy, squares); // before dh may go over dy
             DoubleDoubles work = DoubleDoubles.zeros(width);
             DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u
             DoubleDoubles dyXHat = dyU.times(v, dyU); // Σ dy·ĥ
@@ -273,20 +280,29 @@ public final class Normalization {
                 kernels.differentiate(m, width, h, from, n, dy, pivot, factor, slope, offset, anchor, dh); // (18)
             }
             for (int j = 0; j < width; j++) {
-                if (scaled[j] == null && isModerate(squares[j], MOST)) {
-                    continue;
-                }
-                double[] column = column(a == null ? da : dy, j); // dh may have gone over dy
-                if (scaled[j] != null || !isConstant(column, 0)) {
-                    ScaledColumn general = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
-                    ScaledColumn.Gradients gradients = general.backward(column, gamma[from + j]);
-                    dgamma[from + j] = gradients.dgamma();
-                    dbeta[from + j] = gradients.dbeta();
+                if (general[j] != null) {
+                    dgamma[from + j] = general[j].dgamma();
+                    dbeta[from + j] = general[j].dbeta();
                     if (dh != null) {
-                        setColumn(dh, j, gradients.dh());
+                        setColumn(dh, j, general[j].dh());
                     }
                 }
             }
+        }
+
+        /** The gradients of the columns that are not done here; the others are null. */
+        private ScaledColumn.Gradients[] general(double[] dy, double[] squares) {
+            ScaledColumn.Gradients[] general = new ScaledColumn.Gradients[width];
+            for (int j = 0; j < width; j++) {
+                if (scaled[j] != null || !isModerate(squares[j], MOST)) {
+                    double[] column = column(dy, j);
+                    if (scaled[j] != null || !isConstant(column, 0)) {
+                        ScaledColumn of = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
+                        general[j] = of.backward(column, gamma[from + j]);
+                    }
+                }
+            }
+            return general;
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {

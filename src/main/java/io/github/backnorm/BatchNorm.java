@@ -296,7 +296,8 @@ public final class BatchNorm extends ArrayLayer implements Layer {
 
     /**
      * As {@link #backward(Matrix, double[])}, of the layer and, if its output a is given, of the ReLU after it; masked is
-     * an array for the gradient in between, which may be that of dy, or null for a new one.
+     * an array for the gradient in between, which may be that of dy, or null for a new one; dx may be masked, as {@link
+     * Normalization#worksInPlace} allows.
      */
     Matrix backward(Matrix dy, Matrix a, double[] masked, double[] dx) {
         requireShape(dy);

@@ -246,7 +246,8 @@ public final class Network extends BuiltInLayer implements Layer {
             if (i > 0 && isFollowedByRelu(i - 1)) {
                 ReLU relu = (ReLU) layers.get(i);
                 BatchNorm norm = (BatchNorm) layers.get(i - 1);
-                double[] masked = between(gradients, i, pass.rows, norm.features()); // in place, if nobody else sees it
+                // Both gradients go over the one before, if nobody else sees it.
+                double[] masked = between(gradients, i, pass.rows, norm.features());
                 i--;
                 double[] array = masked != null && isBetween(i - 1) && Normalization.worksInPlace(norm.features())
                         ? masked

@@ -128,8 +128,7 @@ public final class Normalization {
      *
      * @param a m×n, what followed from a = max(y, 0); null if y was the output, whose gradient da is then
      * @param dy m×n, where the gradient with respect to y goes: may be da; where a is null, da or a copy of it
-     * @param dh m×n, or null if it is not wanted; may be a dy that is not da or whose da nobody needs, as {@link
-     *     #worksInPlace} allows
+     * @param dh m×n, or null if it is not wanted; may be dy, as {@link #worksInPlace} allows
      */
     public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
         Parallel.run(helpers, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
@@ -294,12 +293,9 @@ public final class Normalization {
         private ScaledColumn.Gradients[] general(double[] dy, double[] squares) {
             ScaledColumn.Gradients[] general = new ScaledColumn.Gradients[width];
             for (int j = 0; j < width; j++) {
-                if (scaled[j] != null || !isModerate(squares[j], MOST)) {
-                    double[] column = column(dy, j);
-                    if (scaled[j] != null || !isConstant(column, 0)) {
-                        ScaledColumn of = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
-                        general[j] = of.backward(column, gamma[from + j]);
-                    }
+                if (scaled[j] != null || (!isModerate(squares[j], MOST) && !isConstant(column(dy, j), 0))) {
+                    ScaledColumn column = scaled[j] == null ? new ScaledColumn(column(h, j), epsilon) : scaled[j];
+                    general[j] = column.backward(column(dy, j), gamma[from + j]);
                 }
             }
             return general;

@@ -45,8 +45,8 @@ final class NetworkTest {
     }
 
     /**
-     * γ repeats −1.5, 0, 0.75, 1e-100, of which the last column is computed apart; ε is of the order of the variances, so
-     * that N = 2 has gradients that show.
+     * γ repeats −1.5, 0, 0.75 and 1e-100, whose column is computed apart; ε is of the order of the variances, so that
+     * N = 2 has gradients that show.
      */
     private static BatchNorm batchNorm(int features, long seed) {
         BatchNorm layer = new BatchNorm(features, 0.1, 0.1);

@@ -12,8 +12,8 @@ import java.util.function.IntConsumer;
  * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so that it
  * stays in the second-level cache, and threads are called together twice a block. A packed operand lies in the order in
  * which a tile reads it, with strides that the compiler knows. The bias is one more line of each panel, and ones the
- * same of each strip. At the edges there are gaps, filled with anything: their tiles go through an array of one tile, of
- * which only what belongs to C is copied.
+ * same of each strip. At the edges there are gaps, filled with anything: their tiles go through room for one tile before
+ * the panels, of which only what belongs to C is copied.
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
  * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next
@@ -39,6 +39,7 @@ final class VectorProducts {
     private static final int STRIP = VectorKernels.STRIP;
     private static final int PANEL = VectorKernels.PANEL;
     private static final int LANES = VectorKernels.LANES;
+    private static final int TILE = STRIP * PANEL;
 
     private final int m;
     private final int n;
@@ -51,7 +52,7 @@ final class VectorProducts {
     private final double[] bias;
     private final int helpers;
     private final double[] packed;
-    private final int panelsOfThread; // entries, enough for a group of any block
+    private final int panelsOfThread; // entries, enough for a group of any block, and a tile
 
     private double[] c; // null until it is made
 
@@ -84,7 +85,7 @@ final class VectorProducts {
         this.c = c;
         this.helpers = Parallel.helpers(2.0 * m * n * k);
         int most = Math.min(k, BLOCK_K) + (bias == null ? 0 : 1); // lines
-        panelsOfThread = Math.min(panels() * PANEL * most, Math.max(GROUP, PANEL * most));
+        panelsOfThread = TILE + Math.min(panels() * PANEL * most, Math.max(GROUP, PANEL * most));
         packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 
@@ -152,13 +153,13 @@ final class VectorProducts {
         return VectorKernels.vectors((Math.min(PANEL, n - panel * PANEL) + LANES - 1) / LANES);
     }
 
-    /** Where the panels of a thread begin. */
+    /** Where the panels of a thread begin, after its tile. */
     private int panelsOf(int thread) {
-        return ALIGNED + thread * panelsOfThread;
+        return ALIGNED + thread * panelsOfThread + TILE;
     }
 
     private int stripStart(int strip) {
-        return panelsOf(helpers + 1) + strip * STRIP * lines;
+        return ALIGNED + (helpers + 1) * panelsOfThread + strip * STRIP * lines;
     }
 
     private void packPanels(int from, int end, int at) {
@@ -265,7 +266,6 @@ final class VectorProducts {
         private final int group;
         private final int parts;
         private final int panelsAt;
-        private final double[] edge = new double[STRIP * PANEL];
         private int packedFrom = -1; // the first of the panels that are packed
 
         Tiles(int group, int parts, int panelsAt) {
@@ -287,13 +287,13 @@ final class VectorProducts {
             int to = (int) ((long) strips() * (part + 1) / parts);
             for (int strip = from; strip < to; strip++) {
                 for (int panel = fromPanel; panel < toPanel; panel++) {
-                    tile(strip, panel, panelsAt + (panel - fromPanel) * PANEL * lines, edge);
+                    tile(strip, panel, panelsAt + (panel - fromPanel) * PANEL * lines, panelsAt - TILE);
                 }
             }
         }
     }
 
-    private void tile(int strip, int panel, int panelStart, double[] edge) {
+    private void tile(int strip, int panel, int panelStart, int edge) {
         int vectors = vectors(panel);
         int i = i0 + strip * STRIP;
         int j = panel * PANEL;
@@ -301,12 +301,12 @@ final class VectorProducts {
         int usedColumns = Math.min(vectors * LANES, n - j);
         int start = i * n + j;
         boolean whole = usedRows == STRIP && usedColumns == vectors * LANES;
-        double[] target = whole ? c : edge;
-        int at = whole ? start : 0;
+        double[] target = whole ? c : packed;
+        int at = whole ? start : edge;
         int ld = whole ? n : PANEL;
         boolean first = p0 == 0;
         if (!whole && !first) {
-            copy(usedRows, usedColumns, c, start, n, edge, 0, PANEL);
+            copy(usedRows, usedColumns, c, start, n, packed, edge, PANEL);
         }
         VectorKernels.tile(
                 usedRows,
@@ -322,7 +322,7 @@ final class VectorProducts {
                 at,
                 ld);
         if (!whole) {
-            copy(usedRows, usedColumns, edge, 0, PANEL, c, start, n);
+            copy(usedRows, usedColumns, packed, edge, PANEL, c, start, n);
         }
     }
 

@@ -56,6 +56,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     private final Parameter gamma;
     private final Parameter beta;
     private final List<Parameter> parameters;
+    private final Normalization batch;
     private volatile Statistics running;
     private volatile Serving serving;
     private Pass pass;
@@ -70,8 +71,8 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         }
     }
 
-    /** What backward needs: the input, and with the γ that was used what was computed from it. */
-    private record Pass(Matrix x, Normalization batch) {}
+    /** What backward needs, beside what the batch's normalization keeps: the input, and the γ that was used. */
+    private record Pass(Matrix x, Matrix gamma) {}
 
     /**
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
@@ -101,6 +102,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         this.gamma = new Parameter("gamma", Matrix.filled(1, features, 1));
         this.beta = new Parameter("beta", Matrix.zeros(1, features));
         this.parameters = List.of(gamma, beta);
+        this.batch = new Normalization(features, epsilon);
         this.running = new Statistics(Matrix.zeros(1, features), Matrix.filled(1, features, 1));
     }
 
@@ -218,23 +220,15 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         outputColumns(x, "forward");
         boolean copied = y == null && Normalization.isBetterCopied(x.rows(), features);
         double[] result = room(x, copied, y);
-        Normalization batch = Normalization.ofBatch(
-                x.rows(),
-                features,
-                x.data(),
-                epsilon,
-                gamma.value().data(),
-                beta.value().data(),
-                relu,
-                copied,
-                result); // (2) to (5)
+        Matrix gamma = this.gamma.value();
+        batch.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), relu, copied, result); // (2) to (5)
         int overflowing = batch.overflowingColumn();
         if (overflowing >= 0) {
             Checks.requireFinite(x, "BatchNorm.forward", "x");
             throw Checks.overflow(overflowing);
         }
-        running = moved(running, batch); // (25)
-        pass = new Pass(x, batch);
+        running = moved(running); // (25)
+        pass = new Pass(x, gamma);
         return Matrix.wrap(x.rows(), features, result);
     }
 
@@ -323,12 +317,13 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     private void setGradients(Matrix dy, Matrix a, double[] masked, double[] dx) {
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        pass.batch.backward(a == null ? null : a.data(), dy.data(), masked, dgamma, dbeta, dx);
+        double[] output = a == null ? null : a.data();
+        batch.backward(pass.x.data(), pass.gamma.data(), output, dy.data(), masked, dgamma, dbeta, dx);
         gamma.setGradient(row(dgamma)); // (16)
         beta.setGradient(row(dbeta)); // (17)
     }
 
-    private Statistics moved(Statistics running, Normalization batch) {
+    private Statistics moved(Statistics running) {
         double[] mean = running.mean.toArray();
         double[] variance = running.variance.toArray();
         batch.moveRunning(momentum, mean, variance);
@@ -347,12 +342,11 @@ public final class BatchNorm extends ArrayLayer implements Layer {
 
     @Override
     int outputColumns(int rows, int columns, String method) {
-        String where = "BatchNorm." + method;
         if (columns != features) {
-            throw Checks.refusal(where, "x", Checks.shape(rows, columns), "Nx" + features);
+            throw Checks.refusal("BatchNorm." + method, "x", Checks.shape(rows, columns), "Nx" + features);
         }
         if (rows < 2 && method.equals("forward")) {
-            throw Checks.tooFewRows(where, rows);
+            throw Checks.tooFewRows("BatchNorm.forward", rows);
         }
         return features;
     }

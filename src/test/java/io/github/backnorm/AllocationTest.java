@@ -110,10 +110,11 @@ final class AllocationTest {
         long results = bytes(steps.batch, Steps.OUTPUTS) // y
                 + bytes(1, steps.features + Steps.OUTPUTS) // db, of both; dW is written over the one before
                 + bytes(4, steps.features); // dγ, dβ, running statistics
-        long work = bytes(48, steps.features); // batch norm's statistics and sums: some 50 numbers a column
+        long work = bytes(1, steps.features + Steps.OUTPUTS) // low words of db
+                + bytes(1, steps.features); // references to columns computed apart
         return results
                 + work
-                + ofCopies(15 * ((steps.batch + 31) / 32) + 4, steps) // some 15 a block of rows
+                + ofCopies(14 * ((steps.batch + 31) / 32) + 19, steps) // 14 for each block of rows
                 + ofObjects(4)
                 + ofProduct(Steps.INPUTS, steps.features)
                 + ofProduct(steps.features, Steps.OUTPUTS)
@@ -136,9 +137,9 @@ final class AllocationTest {
         return (long) Double.BYTES * rows * columns;
     }
 
-    /** Matrices, records, headers of arrays, a product's edge tile. */
+    /** Matrices, records, headers of arrays, the last columns of sums apart. */
     private static long ofObjects(int layers) {
-        return 4096L * layers;
+        return 2048L * layers;
     }
 
     /** The scalar kernels of batch norm copy words of the columns to arrays of whole cache lines, and work in such. */

@@ -28,6 +28,13 @@ record DoubleDoubles(double[] hi, double[] lo) {
         lo[index] = value.lo();
     }
 
+    /** Doubles from consecutive entries of an array. */
+    DoubleDoubles set(double[] values, int from) {
+        System.arraycopy(values, from, hi, 0, hi.length);
+        Arrays.fill(lo, 0);
+        return this;
+    }
+
     DoubleDoubles copyOfRange(int from, int to) {
         return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
     }

@@ -1,10 +1,11 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
+import java.util.function.Function;
 
 /**
  * Batch normalization of a batch by its own statistics, forward and backward, as if computed in twice the working
- * precision and rounded once.
+ * precision and rounded once; one batch after the other, in the same arrays.
  *
  * <p>What it computes, with the numbers of {@code docs/derivation.md}; the bound on its error, with the proof, is in
  * {@code docs/numerics.md}:
@@ -60,28 +61,36 @@ public final class Normalization {
     /** The same of numbers that are not squares. */
     static final double MOST_FACTOR = 0x1p300;
 
-    private final Kernels kernels = Kernels.chosen();
-    private final int m;
     private final int n;
-    private final double[] h;
-    private final double[] gamma;
     private final double epsilon;
-    private final int helpers;
-    private final Panel[] panels;
 
-    private Normalization(int m, int n, double[] h, double[] gamma, double epsilon) {
-        this.m = m;
+    // Of the last batch
+    private Kernels kernels;
+    private int m;
+    private int helpers;
+    private Panel[] panels = {};
+
+    /** Makes what normalizes batches of n columns, one after the other. */
+    public Normalization(int n, double epsilon) {
         this.n = n;
-        this.h = h;
-        this.gamma = gamma;
         this.epsilon = epsilon;
+    }
+
+    /** Makes panels, unless there are as many: to make their arrays takes about as long as what is done with them. */
+    private void prepare(int m) {
+        this.kernels = Kernels.chosen();
+        this.m = m;
         this.helpers = Parallel.helpers((double) OPERATIONS * m * n);
         int width = helpers > 0 ? NARROW_PANEL : PANEL;
         int whole = Math.max(8, kernels.lanes()); // a cache line and a group of columns, neither of which is shared
-        this.panels = new Panel[(n + width - 1) / width];
+        int count = (n + width - 1) / width;
+        if (panels.length == count) {
+            return;
+        }
+        panels = new Panel[count];
         int from = 0;
-        for (int p = 0; p < panels.length; p++) {
-            int to = p == panels.length - 1 ? n : (int) ((long) n * (p + 1) / panels.length) / whole * whole;
+        for (int p = 0; p < count; p++) {
+            int to = p == count - 1 ? n : (int) ((long) n * (p + 1) / count) / whole * whole;
             panels[p] = new Panel(from, to);
             from = to;
         }
@@ -101,37 +110,34 @@ public final class Normalization {
     }
 
     /**
-     * Normalizes h, m×n, m ≥ 2, into y, and returns what comes after; h and γ are kept and must not change. Where
-     * {@link #overflowingColumn} says so, y is meaningless.
+     * Normalizes h, m×n, m ≥ 2, into y. Where {@link #overflowingColumn} says so then, y is meaningless.
      *
      * @param relu whether y is to be max(y, 0), as of {@link Elementwise#relu}
      * @param copied whether y holds a copy of h, as {@link #worksInPlace} allows
      */
-    public static Normalization ofBatch(
-            int m,
-            int n,
-            double[] h,
-            double epsilon,
-            double[] gamma,
-            double[] beta,
-            boolean relu,
-            boolean copied,
-            double[] y) {
-        Normalization batch = new Normalization(m, n, h, gamma, epsilon);
+    public void forward(int m, double[] h, double[] gamma, double[] beta, boolean relu, boolean copied, double[] y) {
+        prepare(m);
         double[] source = copied ? y : h;
-        Parallel.run(batch.helpers, batch.panels.length, p -> batch.panels[p].forward(beta, relu, source, y));
-        return batch;
+        Parallel.run(helpers, panels.length, p -> panels[p].forward(h, gamma, beta, relu, source, y));
     }
 
     /**
-     * dγ, dβ and dh for da, m×n.
+     * dγ, dβ and dh for da, m×n, given h and γ of the last {@link #forward}.
      *
      * @param a m×n, what followed from a = max(y, 0); null if y was the output, whose gradient da is then
      * @param dy m×n, where the gradient with respect to y goes: may be da; where a is null, da or a copy of it
      * @param dh m×n, or null if it is not wanted; may be dy, as {@link #worksInPlace} allows
      */
-    public void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-        Parallel.run(helpers, panels.length, p -> panels[p].backward(a, da, dy, dgamma, dbeta, dh));
+    public void backward(
+            double[] h,
+            double[] gamma,
+            double[] a,
+            double[] da,
+            double[] dy,
+            double[] dgamma,
+            double[] dbeta,
+            double[] dh) {
+        Parallel.run(helpers, panels.length, p -> panels[p].backward(h, gamma, a, da, dy, dgamma, dbeta, dh));
     }
 
     /**
@@ -167,6 +173,13 @@ public final class Normalization {
         private final DoubleDoubles v;
         private final DoubleDoubles factor; // f = γ·v
 
+        // Formed on the way, and not needed after.
+        private final DoubleDoubles sum;
+        private final DoubleDoubles products;
+        private final DoubleDoubles work;
+        private final DoubleDoubles other;
+        private final double[] bound;
+
         Panel(int from, int to) {
             this.from = from;
             this.width = to - from;
@@ -176,41 +189,45 @@ public final class Normalization {
             this.sumOfSquares = DoubleDoubles.zeros(width);
             this.v = DoubleDoubles.zeros(width);
             this.factor = DoubleDoubles.zeros(width);
+            this.sum = DoubleDoubles.zeros(width);
+            this.products = DoubleDoubles.zeros(width);
+            this.work = DoubleDoubles.zeros(width);
+            this.other = DoubleDoubles.zeros(width);
+            this.bound = new double[width];
         }
 
-        void forward(double[] allBeta, boolean relu, double[] source, double[] y) {
-            DoubleDoubles squares = DoubleDoubles.zeros(width);
-            DoubleDoubles work = DoubleDoubles.zeros(width);
-            sumDeviations(squares, work);
+        void forward(double[] h, double[] gamma, double[] beta, boolean relu, double[] source, double[] y) {
+            Arrays.fill(pivot, 0);
+            Arrays.fill(scaled, null);
+            DoubleDoubles squares = products;
+            sumDeviations(h, squares);
             if (movePivots()) {
-                sumDeviations(squares, work);
+                sumDeviations(h, squares);
             }
-            double[] beta = part(allBeta);
             DoubleDoubles inside = sumOfSquares // σ² + ε (3)
                     .dividedBy(m, work)
                     .plus(v.fill(DoubleDouble.of(epsilon)), work);
             inside.inverseSqrt(v); // (9)
-            v.times(DoubleDoubles.of(part(gamma)), factor);
-            double[] bound = new double[width]; // of f·d
+            v.times(other.set(gamma, from), factor);
             for (int j = 0; j < width; j++) {
                 boolean inRange = isModerate(squares.hi()[j], MOST)
                         || (squares.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
                 boolean ordinary = inRange
                         && isModerate(inside.hi()[j], MOST)
                         && (gamma[from + j] == 0 || isModerate(factor.hi()[j], MOST_FACTOR))
-                        && Math.abs(beta[j]) <= MOST_FACTOR;
+                        && Math.abs(beta[from + j]) <= MOST_FACTOR;
                 if (!ordinary) {
                     scaled[j] = new ScaledColumn(column(h, j), epsilon);
                 }
-                bound[j] = Math.abs(factor.hi()[j]) * radius(j);
+                bound[j] = Math.abs(factor.hi()[j]) * radius(j); // of f·d
             }
-            DoubleDoubles offset = DoubleDoubles.of(beta).minus(factor.times(r, work), work);
+            DoubleDoubles offset = other.set(beta, from).minus(factor.times(r, work), work);
             double[] anchor = offset.anchor(bound);
             double least = relu ? 0 : Double.NEGATIVE_INFINITY;
             kernels.normalize(m, width, source, from, n, pivot, factor, offset, anchor, least, y);
             for (int j = 0; j < width; j++) {
                 if (scaled[j] != null) {
-                    double[] column = scaled[j].apply(gamma[from + j], beta[j]);
+                    double[] column = scaled[j].apply(gamma[from + j], beta[from + j]);
                     if (relu) {
                         Elementwise.relu(column, column);
                     }
@@ -220,8 +237,8 @@ public final class Normalization {
         }
 
         /** Sets Σ d², r and Σ u² by the pivots. */
-        private void sumDeviations(DoubleDoubles squares, DoubleDoubles work) {
-            DoubleDoubles sum = DoubleDoubles.zeros(width);
+        private void sumDeviations(double[] h, DoubleDoubles squares) {
+            sum.fill(DoubleDouble.ZERO);
             squares.fill(DoubleDouble.ZERO);
             for (int i = 0; i < m; i += BLOCK) {
                 kernels.sumDeviations(rows(i), width, h, at(i), n, pivot, sum, squares);
@@ -249,10 +266,19 @@ public final class Normalization {
             return moved;
         }
 
-        void backward(double[] a, double[] da, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
-            DoubleDoubles sum = DoubleDoubles.zeros(width);
-            DoubleDoubles products = DoubleDoubles.zeros(width);
-            double[] squares = new double[width];
+        void backward(
+                double[] h,
+                double[] gamma,
+                double[] a,
+                double[] da,
+                double[] dy,
+                double[] dgamma,
+                double[] dbeta,
+                double[] dh) {
+            sum.fill(DoubleDouble.ZERO);
+            products.fill(DoubleDouble.ZERO);
+            double[] squares = other.hi();
+            Arrays.fill(squares, 0);
             for (int i = 0; i < m; i += BLOCK) {
                 if (a != null) {
                     kernels.reluBackward(rows(i), width, a, at(i), n, da, dy);
@@ -261,8 +287,7 @@ public final class Normalization {
                 sum.carry();
                 products.carry();
             }
-            ScaledColumn.Gradients[] general = general(dy, squares); // before dh may go over dy
-            DoubleDoubles work = DoubleDoubles.zeros(width);
+            ScaledColumn.Gradients[] general = general(h, gamma, dy, squares); // before dh may go over dy
             DoubleDoubles dyU = products.minus(r.times(sum, work), products); // Σ dy·u
             DoubleDoubles dyXHat = dyU.times(v, dyU); // Σ dy·ĥ
             dyXHat.values(dgamma, from); // (16)
@@ -271,9 +296,9 @@ public final class Normalization {
                 DoubleDoubles slope =
                         dyXHat.times(v, dyXHat).dividedBy(-m, dyXHat).times(factor, dyXHat); // g
                 DoubleDoubles offset = sum.dividedBy(-m, sum).times(factor, sum).minus(slope.times(r, work), sum);
-                double[] bound = new double[width]; // of f·dy + g·d
                 for (int j = 0; j < width; j++) {
-                    bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(squares[j]) + Math.abs(slope.hi()[j]) * radius(j);
+                    bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(squares[j])
+                            + Math.abs(slope.hi()[j]) * radius(j); // of f·dy + g·d
                 }
                 double[] anchor = offset.anchor(bound);
                 kernels.differentiate(m, width, h, from, n, dy, pivot, factor, slope, offset, anchor, dh); // (18)
@@ -290,7 +315,7 @@ public final class Normalization {
         }
 
         /** The gradients of the columns that are not done here; the others are null. */
-        private ScaledColumn.Gradients[] general(double[] dy, double[] squares) {
+        private ScaledColumn.Gradients[] general(double[] h, double[] gamma, double[] dy, double[] squares) {
             ScaledColumn.Gradients[] general = new ScaledColumn.Gradients[width];
             for (int j = 0; j < width; j++) {
                 if (scaled[j] != null || (!isModerate(squares[j], MOST) && !isConstant(column(dy, j), 0))) {
@@ -302,34 +327,25 @@ public final class Normalization {
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {
-            DoubleDoubles work = DoubleDoubles.zeros(width);
-            DoubleDoubles mean = DoubleDoubles.of(pivot).plus(r, DoubleDoubles.zeros(width)); // (2)
-            DoubleDoubles variance = sumOfSquares.dividedBy(m - 1, DoubleDoubles.zeros(width));
-            double[] movedMean = moved(momentum, part(runningMean), mean, work);
-            double[] movedVariance = moved(momentum, part(runningVariance), variance, work);
-            for (int j = 0; j < width; j++) {
-                int column = from + j;
-                if (scaled[j] != null) {
-                    runningMean[column] = scaled[j].movedMean(momentum, runningMean[column]);
-                    runningVariance[column] = scaled[j].movedVariance(momentum, runningVariance[column]);
-                } else {
-                    runningMean[column] = Double.isFinite(movedMean[j])
-                            ? movedMean[j]
-                            : ScaledColumn.moved(momentum, runningMean[column], mean.get(j));
-                    runningVariance[column] = Double.isFinite(movedVariance[j])
-                            ? movedVariance[j]
-                            : ScaledColumn.moved(momentum, runningVariance[column], variance.get(j));
-                }
-            }
+            DoubleDoubles mean = sum.set(pivot, 0).plus(r, sum); // (2)
+            move(momentum, runningMean, mean, ScaledColumn::mean);
+            DoubleDoubles variance = sumOfSquares.dividedBy(m - 1, sum);
+            move(momentum, runningVariance, variance, ScaledColumn::unbiasedVariance);
         }
 
-        /** Writes over running, and returns it. */
-        private double[] moved(double momentum, double[] running, DoubleDoubles batch, DoubleDoubles work) {
-            DoubleDoubles kept = DoubleDoubles.of(running);
-            kept = work.fill(DoubleDouble.sum(1, -momentum)).times(kept, kept);
-            kept.plus(batch.times(work.fill(DoubleDouble.of(momentum)), work), kept)
-                    .values(running, 0);
-            return running;
+        private void move(
+                double momentum, double[] running, DoubleDoubles batch, Function<ScaledColumn, DoubleDouble> general) {
+            work.fill(DoubleDouble.sum(1, -momentum)).times(other.set(running, from), other);
+            work.fill(DoubleDouble.of(momentum)).times(batch, work);
+            other.plus(work, other).values(bound, 0);
+            for (int j = 0; j < width; j++) {
+                double moved = bound[j];
+                if (scaled[j] != null || !Double.isFinite(moved)) {
+                    DoubleDouble one = scaled[j] == null ? batch.get(j) : general.apply(scaled[j]);
+                    moved = ScaledColumn.moved(momentum, running[from + j], one);
+                }
+                running[from + j] = moved;
+            }
         }
 
         /** At least max |d| of a column. */
@@ -343,10 +359,6 @@ public final class Normalization {
 
         private int at(int i) {
             return i * n + from;
-        }
-
-        private double[] part(double[] row) {
-            return Arrays.copyOfRange(row, from, from + width);
         }
 
         private double[] column(double[] matrix, int j) {

@@ -271,12 +271,12 @@ final class ScaledColumn {
     }
 
     /** The mean μ (2). */
-    private DoubleDouble mean() {
+    DoubleDouble mean() {
         return DoubleDouble.of(pivot).plus(r).scaled(exponent);
     }
 
     /** The unbiased variance, N/(N − 1) times that of (3). */
-    private DoubleDouble unbiasedVariance() {
+    DoubleDouble unbiasedVariance() {
         return sumOfSquares.dividedBy(h.length - 1).scaled(2 * exponent);
     }
 
@@ -285,16 +285,7 @@ final class ScaledColumn {
         return unbiasedVariance().value();
     }
 
-    /** The running mean (25) after one that was the given one. */
-    double movedMean(double momentum, double running) {
-        return moved(momentum, running, mean());
-    }
-
-    /** The running variance (25) after one that was the given one. */
-    double movedVariance(double momentum, double running) {
-        return moved(momentum, running, unbiasedVariance());
-    }
-
+    /** The running statistic (25) after one that was the given one. */
     static double moved(double momentum, double running, DoubleDouble batch) {
         DoubleDouble kept = DoubleDouble.sum(1, -momentum).times(DoubleDouble.of(running));
         return kept.plus(batch.times(DoubleDouble.of(momentum))).value();

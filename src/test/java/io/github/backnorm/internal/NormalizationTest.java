@@ -26,9 +26,22 @@ final class NormalizationTest {
     private record Pass(double[] y, double[] dh, double[] dgamma, double[] dbeta) {
         /** Over arrays with old content. */
         static Pass of(int m, int n, double[] h, double[] dy, double[] gamma, double[] beta, boolean relu) {
+            return by(new Normalization(n, EPSILON), m, n, h, dy, gamma, beta, relu);
+        }
+
+        static Pass by(
+                Normalization batch,
+                int m,
+                int n,
+                double[] h,
+                double[] dy,
+                double[] gamma,
+                double[] beta,
+                boolean relu) {
             Pass pass = new Pass(nans(m * n), nans(m * n), nans(n), nans(n));
-            Normalization batch = Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, relu, false, pass.y);
-            batch.backward(relu ? pass.y : null, dy, relu ? nans(m * n) : dy, pass.dgamma, pass.dbeta, pass.dh);
+            batch.forward(m, h, gamma, beta, relu, false, pass.y);
+            double[] a = relu ? pass.y : null;
+            batch.backward(h, gamma, a, dy, relu ? nans(m * n) : dy, pass.dgamma, pass.dbeta, pass.dh);
             return pass;
         }
 
@@ -177,10 +190,49 @@ final class NormalizationTest {
         Pass over = new Pass(h.clone(), dy.clone(), Pass.nans(n), Pass.nans(n));
 
         assertThat(Normalization.isBetterCopied(m, n)).isTrue();
-        Normalization.ofBatch(m, n, h, EPSILON, gamma, beta, false, true, over.y)
-                .backward(null, dy, over.dh, over.dgamma, over.dbeta, over.dh);
+        Normalization batch = new Normalization(n, EPSILON);
+        batch.forward(m, h, gamma, beta, false, true, over.y);
+        batch.backward(h, gamma, null, dy, over.dh, over.dgamma, over.dbeta, over.dh);
 
         over.assertSameBits(pass, "seed " + SEED);
+    }
+
+    /** The first batch has columns with a pivot, columns that are computed apart forward, backward, and a NaN. */
+    @Test
+    void batches_oneAfterTheOther_sameBitsAsAlone() {
+        int n = 20;
+        double[] gamma = uniform(n, 20);
+        double[] h = uniform(50 * n, 21);
+        double[] dy = uniform(50 * n, 22);
+        double[] extreme = h.clone();
+        double[] extremeDy = dy.clone();
+        for (int i = 0; i < 50; i++) {
+            extreme[i * n] += 1e6;
+            extreme[i * n + 1] *= 1e-200;
+            extremeDy[i * n + 2] *= 1e200;
+        }
+        extreme[3] = Double.NaN;
+        Normalization batch = new Normalization(n, EPSILON);
+
+        for (int m : new int[] {50, 7, 33}) {
+            Pass.by(batch, m, n, extreme, extremeDy, gamma, gamma, true);
+            Pass pass = Pass.by(batch, m, n, h, dy, gamma, gamma, true);
+            double[] running = uniform(2 * n, 23);
+            double[] mean = Arrays.copyOf(running, n);
+            double[] variance = Arrays.copyOfRange(running, n, 2 * n);
+            batch.moveRunning(0.1, mean, variance);
+
+            String name = m + " rows, seed " + SEED;
+            pass.assertSameBits(Pass.of(m, n, h, dy, gamma, gamma, true), name);
+            for (int j = 0; j < n; j++) {
+                double[] column = Arrays.copyOf(column(n, h, j), m);
+                ScaledColumn alone = new ScaledColumn(column, EPSILON);
+                assertThat(mean[j]).as("mean, %s", name).isEqualTo(ScaledColumn.moved(0.1, running[j], alone.mean()));
+                assertThat(variance[j])
+                        .as("variance, %s", name)
+                        .isEqualTo(ScaledColumn.moved(0.1, running[n + j], alone.unbiasedVariance()));
+            }
+        }
     }
 
     @Test
@@ -201,8 +253,9 @@ final class NormalizationTest {
         double[] dbeta = new double[5];
         Pass pass = Pass.of(7, 5, h, dy, gamma, gamma, false);
 
-        Normalization.ofBatch(7, 5, h, EPSILON, gamma, gamma, false, false, new double[35])
-                .backward(null, dy, dy, dgamma, dbeta, null);
+        Normalization batch = new Normalization(5, EPSILON);
+        batch.forward(7, h, gamma, gamma, false, false, new double[35]);
+        batch.backward(h, gamma, null, dy, dy, dgamma, dbeta, null);
 
         assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);
         assertThat(dbeta).as("seed %d", SEED).isEqualTo(pass.dbeta);

@@ -231,7 +231,10 @@ final class VectorProducts {
         }
     }
 
-    /** Packs lines of an entry for each row of a strip; where fewer are used, their gaps are filled with the last row's. */
+    /**
+     * Packs lines of an entry for each row of a strip; where fewer are used, their gaps are filled with the last row's. It
+     * counts by the packed index, so that this is checked before the loop.
+     */
     private static void packStrip(
             double[] from, int start, int rowStep, int lineStep, int used, int lines, double[] to, int at) {
         int row1 = Math.min(1, used - 1) * rowStep;
@@ -239,9 +242,8 @@ final class VectorProducts {
         int row3 = Math.min(3, used - 1) * rowStep;
         int row4 = Math.min(4, used - 1) * rowStep;
         int row5 = Math.min(5, used - 1) * rowStep;
-        for (int p = 0; p < lines; p++) {
-            int f = start + p * lineStep;
-            int t = at + p * STRIP;
+        int f = start;
+        for (int t = at; t < at + lines * STRIP; t += STRIP) {
             to[t] = from[f];
             to[t + 1] = from[f + row1];
             to[t + 2] = from[f + row2];
@@ -250,6 +252,7 @@ final class VectorProducts {
             if (STRIP > 5) {
                 to[t + 5] = from[f + row5];
             }
+            f += lineStep;
         }
     }
 

@@ -28,13 +28,6 @@ record DoubleDoubles(double[] hi, double[] lo) {
         lo[index] = value.lo();
     }
 
-    /** Doubles from consecutive entries of an array. */
-    DoubleDoubles set(double[] values, int from) {
-        System.arraycopy(values, from, hi, 0, hi.length);
-        Arrays.fill(lo, 0);
-        return this;
-    }
-
     DoubleDoubles copyOfRange(int from, int to) {
         return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
     }
@@ -48,6 +41,13 @@ record DoubleDoubles(double[] hi, double[] lo) {
     DoubleDoubles fill(DoubleDouble value) {
         Arrays.fill(hi, value.hi());
         Arrays.fill(lo, value.lo());
+        return this;
+    }
+
+    /** Makes them doubles, from consecutive entries of an array. */
+    DoubleDoubles fill(double[] values, int from) {
+        System.arraycopy(values, from, hi, 0, hi.length);
+        Arrays.fill(lo, 0);
         return this;
     }
 

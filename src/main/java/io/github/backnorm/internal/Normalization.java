@@ -208,7 +208,7 @@ public final class Normalization {
                     .dividedBy(m, work)
                     .plus(v.fill(DoubleDouble.of(epsilon)), work);
             inside.inverseSqrt(v); // (9)
-            v.times(other.set(gamma, from), factor);
+            v.times(other.fill(gamma, from), factor);
             for (int j = 0; j < width; j++) {
                 boolean inRange = isModerate(squares.hi()[j], MOST)
                         || (squares.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
@@ -221,7 +221,7 @@ public final class Normalization {
                 }
                 bound[j] = Math.abs(factor.hi()[j]) * radius(j); // of f·d
             }
-            DoubleDoubles offset = other.set(beta, from).minus(factor.times(r, work), work);
+            DoubleDoubles offset = other.fill(beta, from).minus(factor.times(r, work), work);
             double[] anchor = offset.anchor(bound);
             double least = relu ? 0 : Double.NEGATIVE_INFINITY;
             kernels.normalize(m, width, source, from, n, pivot, factor, offset, anchor, least, y);
@@ -327,7 +327,7 @@ public final class Normalization {
         }
 
         void moveRunning(double momentum, double[] runningMean, double[] runningVariance) {
-            DoubleDoubles mean = sum.set(pivot, 0).plus(r, sum); // (2)
+            DoubleDoubles mean = sum.fill(pivot, 0).plus(r, sum); // (2)
             move(momentum, runningMean, mean, ScaledColumn::mean);
             DoubleDoubles variance = sumOfSquares.dividedBy(m - 1, sum);
             move(momentum, runningVariance, variance, ScaledColumn::unbiasedVariance);
@@ -335,7 +335,7 @@ public final class Normalization {
 
         private void move(
                 double momentum, double[] running, DoubleDoubles batch, Function<ScaledColumn, DoubleDouble> general) {
-            work.fill(DoubleDouble.sum(1, -momentum)).times(other.set(running, from), other);
+            work.fill(DoubleDouble.sum(1, -momentum)).times(other.fill(running, from), other);
             work.fill(DoubleDouble.of(momentum)).times(batch, work);
             other.plus(work, other).values(bound, 0);
             for (int j = 0; j < width; j++) {

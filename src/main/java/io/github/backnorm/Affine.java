@@ -112,6 +112,7 @@ public final class Affine extends ArrayLayer implements Layer {
     Matrix forward(Matrix x, double[] y) {
         pass = null;
         outputColumns(x, "forward");
+        Checks.requireSize(x.rows(), outputs(), "Affine.forward");
         Matrix w = weight.value();
         Matrix sum = x.timesPlusRow(w, bias.value(), y);
         pass = new Pass(x, w);
@@ -127,6 +128,7 @@ public final class Affine extends ArrayLayer implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
+        Checks.requireSize(x.rows(), outputs(), "Affine.infer");
         return x.timesPlusRow(weight.value(), bias.value(), null);
     }
 

@@ -210,19 +210,18 @@ final class Checks {
     }
 
     /**
-     * A layer's refusal as its network tells it, the layer's place instead of {@code <Type>.<method>}; an exception of
-     * another form, a user's layer's perhaps, stays what it is.
+     * A layer's refusal as its network tells it: after the layer's place, which says {@code <Type>.<method>} too. One of
+     * a subclass, or without words, stays what it is.
      */
     static IllegalArgumentException inLayer(
             Layer layer, String place, String method, IllegalArgumentException refusal) {
-        String where = typeName(layer) + "." + method;
         String message = refusal.getMessage();
-        if (refusal.getClass() != IllegalArgumentException.class
-                || message == null
-                || !message.startsWith(where + ": ")) {
+        if (refusal.getClass() != IllegalArgumentException.class || message == null) {
             return refusal;
         }
-        return new IllegalArgumentException(place + message.substring(where.length()), refusal);
+        String where = typeName(layer) + "." + method + ": ";
+        String what = message.startsWith(where) ? message.substring(where.length()) : message;
+        return new IllegalArgumentException(place + ": " + what, refusal);
     }
 
     static String place(int index, Layer layer) {

@@ -220,11 +220,10 @@ public final class Matrix {
     }
 
     /**
-     * {@code this·right} with a row added to each row of it; the shapes fit. The array is for the result;
-     * null for a new one.
+     * {@code this·right} with a row added to each row of it; the shapes fit, and an array holds the result. The array given
+     * is for it; null for a new one.
      */
     Matrix timesPlusRow(Matrix right, Matrix row, double[] given) {
-        Checks.requireSize(rows, right.columns, "Matrix.timesPlusRow");
         return wrap(
                 rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, row.data, given));
     }

@@ -165,10 +165,9 @@ public final class Network extends BuiltInLayer implements Layer {
     private Matrix forward(int index, Matrix x) {
         Layer layer = layers.get(index);
         if (layer instanceof ArrayLayer arrayLayer) {
-            return at(index, "forward", () -> {
-                int columns = arrayLayer.outputColumns(x, "forward");
-                return arrayLayer.forward(x, between(outputs, index, x.rows(), columns));
-            });
+            int columns = at(index, "forward", () -> arrayLayer.outputColumns(x, "forward"));
+            double[] array = between(outputs, index, x.rows(), columns);
+            return at(index, "forward", () -> arrayLayer.forward(x, array));
         }
         return outputOf(index, "forward", x, () -> layer.forward(x));
     }

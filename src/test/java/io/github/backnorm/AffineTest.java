@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 
 import io.github.backnorm.LayerTest.Refusal;
 import java.util.List;
@@ -206,5 +207,15 @@ final class AffineTest {
     @MethodSource("refusals")
     void call_badArgument_refusedAndNothingChanged(Refusal refusal) {
         refusal.assertRefused(layer(), Matrix.of(2, 3, 1, 0, -1, 2, 1, 0));
+    }
+
+    @Test
+    void forwardAndInfer_resultLongerThanAnArray_refused() {
+        Affine layer = new Affine(0, 2000, new Random(7));
+        Matrix x = Matrix.zeros(1_100_000, 0);
+        String reason = ": size is 1100000x2000 = 2200000000, expected at most 2147482624 entries";
+
+        assertThatIllegalArgumentException().isThrownBy(() -> layer.forward(x)).withMessage("Affine.forward" + reason);
+        assertThatIllegalArgumentException().isThrownBy(() -> layer.infer(x)).withMessage("Affine.infer" + reason);
     }
 }

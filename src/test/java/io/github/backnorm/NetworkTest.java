@@ -511,9 +511,7 @@ final class NetworkTest {
 
     static List<RuntimeException> foreignExceptions() {
         return List.of(
-                new IllegalArgumentException("in my own words"),
                 new IllegalArgumentException(),
-                new IllegalArgumentException("Custom.other: x is bad"),
                 new NumberFormatException("Custom.forward: a subclass"),
                 new IllegalStateException("Custom.forward: another class"),
                 new UnsupportedOperationException());
@@ -533,6 +531,32 @@ final class NetworkTest {
         assertThatThrownBy(() -> network.infer(X)).isSameAs(thrown);
         assertThatThrownBy(() -> backward.backward(X)).isSameAs(thrown);
         assertThatThrownBy(() -> backward.backwardParameters(X)).isSameAs(thrown);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"in my own words", "Custom.other: x is bad", "Network.forward: layer 0 (ReLU): x is bad"})
+    void calls_usersLayerRefusesInItsOwnWords_toldWithItsPlace(String words) {
+        IllegalArgumentException refusal = new IllegalArgumentException(words);
+        UnaryOperator<Matrix> refusing = x -> {
+            throw refusal;
+        };
+        Network network = new Network(new ReLU(), new Network(new Custom(refusing, refusing)));
+        Network backward = new Network(new ReLU(), new Network(new Custom(x -> x, refusing)));
+        backward.forward(X);
+        String told = ": layer 1 (Network): layer 0 (Custom): " + words;
+
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.forward(X))
+                .withMessage("Network.forward" + told)
+                .havingRootCause()
+                .isSameAs(refusal);
+        assertThatIllegalArgumentException().isThrownBy(() -> network.infer(X)).withMessage("Network.infer" + told);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> backward.backward(X))
+                .withMessage("Network.backward" + told);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> backward.backwardParameters(X))
+                .withMessage("Network.backward" + told);
     }
 
     @Test

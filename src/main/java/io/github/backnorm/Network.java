@@ -50,6 +50,7 @@ public final class Network extends BuiltInLayer implements Layer {
      *
      * @param layers the layers, first to last
      * @throws IllegalArgumentException if a layer or parameter object occurs twice
+     * @throws IllegalStateException if a layer has no {@link #state}, two of its parameters having one name
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");
@@ -73,6 +74,7 @@ public final class Network extends BuiltInLayer implements Layer {
                 nested.requireDistinct(seen, where + ": " + place);
                 continue;
             }
+            layer.state(); // refused now, and not when it is to be saved, where names are not distinct
             for (Parameter parameter : layer.parameters()) {
                 if (!seen.add(parameter)) {
                     throw Checks.occursTwice(where, "parameter " + parameter.name() + " of " + place);

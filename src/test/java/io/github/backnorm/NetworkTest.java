@@ -347,6 +347,16 @@ final class NetworkTest {
                         l -> l.restore(with(with(with(l.state(), "0.c", X), "1.gamma", null), "0.bias", wide))));
     }
 
+    @Test
+    void construct_usersLayerWithoutState_refused() {
+        Layer layer = new LayerTest.Bare(List.of(new Parameter("a", X), new Parameter("a", X)));
+
+        assertThatIllegalStateException()
+                .isThrownBy(() -> new Network(new ReLU(), new Network(layer)))
+                .withMessage("Bare.state: two parameters have the name a, expected one;"
+                        + " a layer made of layers hands state and restore on");
+    }
+
     private static Refusal duplicate(String what, Layer... layers) {
         return new Refusal("Network.new: " + what + " occurs twice, expected once", layer -> new Network(layers));
     }

@@ -14,8 +14,12 @@ abstract class Kernels {
         static final KernelChoice CHOICE = KernelChoice.make();
     }
 
-    /** The kernels chosen for this JVM; an IllegalStateException if those that were asked for cannot be had. */
+    /**
+     * The kernels chosen for this JVM; an IllegalStateException if those that were asked for, or the threads, cannot be
+     * had, so that work of any size tells it.
+     */
     static Kernels chosen() {
+        Parallel.threads();
         return Chosen.CHOICE.kernels();
     }
 

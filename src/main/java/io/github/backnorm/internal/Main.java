@@ -11,10 +11,15 @@ final class Main {
         String version = Main.class.getPackage().getImplementationVersion();
         System.out.println("Backnorm " + (version == null ? "development" : version));
         System.out.println(KernelChoice.make());
-        System.out.println(threads(Parallel.threads()));
+        System.out.println(threads());
     }
 
-    private static String threads(int threads) {
-        return threads == 1 ? "1 thread" : threads + " threads";
+    private static String threads() {
+        try {
+            int threads = Parallel.threads();
+            return threads == 1 ? "1 thread" : threads + " threads";
+        } catch (IllegalStateException refusal) {
+            return "no threads (" + refusal.getMessage() + ")";
+        }
     }
 }

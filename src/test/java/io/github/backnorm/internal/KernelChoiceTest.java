@@ -163,13 +163,13 @@ final class KernelChoiceTest {
         assertThat(ChildJvm.run(Caller.class, option).lines()).containsExactly(line, line);
     }
 
-    /** Multiplies twice, and prints what it gets for it. */
+    /** Multiplies a row and 20, and prints what it gets for it. */
     static final class Caller {
         public static void main(String[] arguments) {
             Matrix square = Matrix.zeros(20, 20);
-            for (int i = 0; i < 2; i++) {
+            for (int rows : new int[] {1, 20}) {
                 try {
-                    System.out.println(square.times(square));
+                    System.out.println(Matrix.zeros(rows, 20).times(square));
                 } catch (RuntimeException | Error thrown) {
                     System.out.println(thrown);
                 }

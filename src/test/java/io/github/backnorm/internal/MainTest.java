@@ -16,6 +16,16 @@ final class MainTest {
     }
 
     @Test
+    void main_propertiesMakeNoSense_printsWhatIsExpected() {
+        assertThat(ChildJvm.run(Main.class, "-Dbacknorm.kernels=fast", "-Dbacknorm.threads=0")
+                        .lines())
+                .containsExactly(
+                        "Backnorm development",
+                        "no kernels (backnorm.kernels is fast, expected auto, scalar or vector)",
+                        "no threads (backnorm.threads is 0, expected a number from 1 on)");
+    }
+
+    @Test
     void main_withVectorModule_printsLanes() {
         assertThat(ChildJvm.run(Main.class, "--add-modules=jdk.incubator.vector", "-XX:MaxVectorSize=16")
                         .lines())

@@ -200,7 +200,11 @@ public final class PyTorch {
             }
             List<String> known = ARGUMENTS.get(name);
             if (known == null) {
-                throw Checks.refusal(where, "type", FormatFault.quoted(name), "Linear, BatchNorm1d or ReLU");
+                throw Checks.refusal(
+                        where,
+                        "type",
+                        FormatFault.quoted(name),
+                        "Linear, BatchNorm1d or ReLU; a Dropout or Identity has to be left out before saving");
             }
             String list = matcher.group(3);
             if (list != null && !list.isBlank()) {

@@ -228,7 +228,8 @@ final class PyTorchTest {
                                 + " never without (affine=False)"),
                 arguments(
                         "Linear, Dropout(p=0.5)",
-                        "module 1: type is \"Dropout\", expected Linear, BatchNorm1d or ReLU"),
+                        "module 1: type is \"Dropout\", expected Linear, BatchNorm1d or ReLU;"
+                                + " a Dropout or Identity has to be left out before saving"),
                 arguments("(1): Linear", "module 0: index is \"1\", expected 0"),
                 arguments(
                         "Linear ReLU",

@@ -29,7 +29,8 @@ import java.util.stream.Collectors;
  * copy has neither.
  *
  * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
- * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that.
+ * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that. Either is
+ * to be made between two steps, by the thread that trains.
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
@@ -335,7 +336,8 @@ public final class Network extends BuiltInLayer implements Layer {
      * b' = (b − μ)·γ/√(σ² + ε) + β
      * }</pre>
      * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be; then fold the
-     * networks around it: {@code new Network(front.folded(), own, back.folded())}.
+     * networks around it, {@code new Network(front.folded(), own, back.folded())}, own being a second layer that was given
+     * the state of the first.
      *
      * <p>Numerical behavior: a pass less over the batch, for the promise that a batch norm is exact given what it
      * receives: y is {@code x·W' + b'}, and what cancels between the terms is lost, as in any affine layer. W' and b' are

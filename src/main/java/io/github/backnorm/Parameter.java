@@ -89,7 +89,7 @@ public final class Parameter {
     }
 
     /**
-     * Replaces the gradient; a layer calls it in {@code backward}.
+     * Replaces the gradient: what a layer does in {@code backward}, and who adds up or clips gradients before a step.
      *
      * @param gradient a matrix of the value's shape
      * @throws IllegalArgumentException if the shape is another

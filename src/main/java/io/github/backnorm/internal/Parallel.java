@@ -1,5 +1,7 @@
 package io.github.backnorm.internal;
 
+import java.util.ArrayDeque;
+import java.util.Deque;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ForkJoinTask;
 import java.util.concurrent.RejectedExecutionException;
@@ -17,6 +19,8 @@ import java.util.function.Supplier;
  * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has
  * begun, so that nothing is ever stuck: not inside a parallel stream, whose threads are the same, not when the pool is
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
+ * Requests for help that nobody has taken are withdrawn, for they lie over what the caller has forked before, and would
+ * keep it from taking that up.
  * Large work is cut into {@value #TASKS_PER_THREAD} tasks a thread or more.
  *
  * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
@@ -133,7 +137,7 @@ final class Parallel {
         Job job = new Job(tasks, workers, helpers);
         LATEST.set(job);
         for (int i = LOOKING.get(); i < helpers; i++) {
-            askForHelp(job);
+            job.askForHelp();
         }
         job.work();
         job.await();
@@ -169,26 +173,26 @@ final class Parallel {
                 || ForkJoinTask.getQueuedTaskCount() > 0;
     }
 
-    private static void askForHelp(Job job) {
-        boolean queueIsShort = ForkJoinPool.commonPool().getQueuedSubmissionCount() < MOST_WAITING;
-        if (queueIsShort && WAITING.get() < MOST_WAITING) {
-            Request request = new Request(job);
-            try {
-                ForkJoinPool.commonPool().execute(request);
-            } catch (RejectedExecutionException | VirtualMachineError noHelp) {
-                request.endWaiting(); // it may have come into the queue all the same; the caller does without
-            }
-        }
-    }
-
     /** Help that has been asked for; the pool runs it, perhaps long after. */
     private static final class Request implements Runnable {
         private final Job job;
         private final AtomicBoolean waits = new AtomicBoolean(true);
+        private final ForkJoinTask<?> inPool = ForkJoinTask.adapt(this);
 
         Request(Job job) {
             this.job = job;
             WAITING.incrementAndGet();
+        }
+
+        void make() {
+            ForkJoinPool.commonPool().execute(inPool);
+        }
+
+        /** Takes it back, if it is what the caller has put last into the pool's queue and nobody has begun it. */
+        void withdraw() {
+            if (inPool.tryUnfork()) {
+                endWaiting();
+            }
         }
 
         void endWaiting() {
@@ -216,12 +220,29 @@ final class Parallel {
         private final AtomicInteger places; // for helpers
         private final AtomicReference<Throwable> failure = new AtomicReference<>();
         private final Thread caller = Thread.currentThread();
+        private final Deque<Request> requests = new ArrayDeque<>(); // the last one first
         private volatile Supplier<IntConsumer> workers;
 
         Job(int tasks, Supplier<IntConsumer> workers, int helpers) {
             this.tasks = tasks;
             this.workers = workers;
             this.places = new AtomicInteger(helpers);
+        }
+
+        void askForHelp() {
+            Request request = null;
+            try {
+                boolean queueIsShort = ForkJoinPool.commonPool().getQueuedSubmissionCount() < MOST_WAITING;
+                if (queueIsShort && WAITING.get() < MOST_WAITING) {
+                    request = new Request(this);
+                    requests.push(request);
+                    request.make();
+                }
+            } catch (RejectedExecutionException | VirtualMachineError noHelp) {
+                if (request != null) {
+                    request.endWaiting(); // it may have come into the queue all the same; the caller does without
+                }
+            }
         }
 
         void help() {
@@ -268,6 +289,7 @@ final class Parallel {
                 Thread.currentThread().interrupt();
             }
             LATEST.compareAndSet(this, null);
+            requests.forEach(Request::withdraw);
             workers = null; // a helper that comes late must not keep the arrays alive
             if (failure.get() instanceof RuntimeException runtime) {
                 throw runtime;

@@ -169,38 +169,68 @@ final class ParallelTest {
         assertThat(done).hasValue(50 * 7 * 5);
     }
 
+    /** Keeps all threads of the pool busy until the end. */
+    private static void blockPool(CountDownLatch end) {
+        int threads = ForkJoinPool.getCommonPoolParallelism();
+        CountDownLatch begun = new CountDownLatch(threads);
+        for (int i = 0; i < threads; i++) {
+            ForkJoinPool.commonPool().execute(() -> {
+                begun.countDown();
+                isDone(end, 1000 * SECONDS);
+            });
+        }
+        await(begun);
+    }
+
     @Test
-    void run_poolBlocked_callerDoesAllAndNothingPilesUpOrIsKept() {
+    void run_underParallelStreamWhilePoolIsBlocked_leavesNothingOverTheStreamsTasks() {
         CountDownLatch end = new CountDownLatch(1);
-        int blocked = ForkJoinPool.getCommonPoolParallelism();
-        CountDownLatch begun = new CountDownLatch(blocked);
+        AtomicInteger done = new AtomicInteger();
         try {
-            for (int i = 0; i < blocked; i++) {
-                ForkJoinPool.commonPool().execute(() -> {
-                    begun.countDown();
-                    isDone(end, 1000 * SECONDS);
-                });
+            blockPool(end);
+            IntStream.range(0, 64).parallel().forEach(i -> Parallel.run(2, 5, j -> done.incrementAndGet()));
+        } finally {
+            end.countDown();
+        }
+        assertThat(done).hasValue(64 * 5);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {false, true})
+    void run_poolBlocked_callerDoesAllAndNothingPilesUpOrIsKept(boolean inOwnPool) {
+        ForkJoinPool pool = new ForkJoinPool(1);
+        try {
+            if (inOwnPool) {
+                pool.invoke(ForkJoinTask.adapt(() -> assertNothingPilesUpOrIsKept(1, Parallel.MOST_WAITING)));
+            } else {
+                assertNothingPilesUpOrIsKept(0, 10); // of 2,000 requests: it takes them back
             }
-            await(begun);
+        } finally {
+            pool.shutdown();
+        }
+        while (ForkJoinPool.commonPool().getQueuedSubmissionCount() > 0) { // until the time is up
+            Thread.onSpinWait();
+        }
+        assertAllThreadsWork();
+    }
+
+    private static void assertNothingPilesUpOrIsKept(int least, int most) {
+        CountDownLatch end = new CountDownLatch(1);
+        try {
+            blockPool(end);
             Set<Thread> threads = ConcurrentHashMap.newKeySet();
             WeakReference<double[]> array = runOverArray(threads);
             for (int i = 0; i < 10 * Parallel.MOST_WAITING; i++) {
                 assertEachOnce(2, 5);
             }
             assertThat(threads).containsExactly(Thread.currentThread());
-            assertThat(ForkJoinPool.commonPool().getQueuedSubmissionCount())
-                    .isPositive()
-                    .isLessThanOrEqualTo(Parallel.MOST_WAITING);
+            assertThat(ForkJoinPool.commonPool().getQueuedSubmissionCount()).isBetween(least, most);
             while (array.get() != null) { // until the time is up
                 System.gc();
             }
         } finally {
             end.countDown();
         }
-        while (ForkJoinPool.commonPool().getQueuedSubmissionCount() > 0) { // until the time is up
-            Thread.onSpinWait();
-        }
-        assertAllThreadsWork();
     }
 
     private static WeakReference<double[]> runOverArray(Set<Thread> threads) {

@@ -87,13 +87,14 @@ public final class Normalization {
         if (panels.length == count) {
             return;
         }
-        panels = new Panel[count];
+        Panel[] made = new Panel[count];
         int from = 0;
         for (int p = 0; p < count; p++) {
             int to = p == count - 1 ? n : (int) ((long) n * (p + 1) / count) / whole * whole;
-            panels[p] = new Panel(from, to);
+            made[p] = new Panel(from, to);
             from = to;
         }
+        panels = made; // all of them, or, where memory runs out, those before
     }
 
     /** Whether y or dh, m×n, is to be written over a copy of h or dy ({@link Elementwise#isBetterCopied}). */

@@ -85,7 +85,7 @@ final class VectorProducts {
         this.c = c;
         this.helpers = Parallel.helpers(2.0 * m * n * k);
         int most = Math.min(k, BLOCK_K) + (bias == null ? 0 : 1); // lines
-        panelsOfThread = TILE + Math.min(panels() * PANEL * most, Math.max(GROUP, PANEL * most));
+        panelsOfThread = TILE + (int) Math.min((long) panels() * PANEL * most, Math.max(GROUP, PANEL * most));
         packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 

@@ -3,7 +3,9 @@ package io.github.backnorm.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.assertj.core.data.Offset;
@@ -259,6 +261,41 @@ final class NormalizationTest {
 
         assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);
         assertThat(dbeta).as("seed %d", SEED).isEqualTo(pass.dbeta);
+    }
+
+    @Test
+    void forward_memoryRunsOut_worksOnceThereIsSome() {
+        assertThat(ChildJvm.run(LittleMemory.class, "-XX:+UseSerialGC", "-Xmx100m")
+                        .lines())
+                .containsExactly("OutOfMemoryError", "0.0");
+    }
+
+    /** Makes panels of 20 MB where there are 8, then where there is enough, and prints what comes of it. */
+    static final class LittleMemory {
+        public static void main(String[] arguments) {
+            int n = 150_000;
+            double[] h = new double[2 * n];
+            double[] y = new double[2 * n];
+            double[] ones = new double[n];
+            Normalization batch = new Normalization(n, 1);
+            List<byte[]> filling = new ArrayList<>();
+            try {
+                while (true) {
+                    filling.add(new byte[1 << 20]);
+                }
+            } catch (OutOfMemoryError full) {
+                filling.subList(0, 8).clear();
+            }
+            for (int i = 0; i < 2; i++) {
+                try {
+                    batch.forward(2, h, ones, h, false, false, y);
+                    System.out.println(y[0]);
+                } catch (OutOfMemoryError | RuntimeException thrown) {
+                    System.out.println(thrown.getClass().getSimpleName());
+                }
+                filling.clear();
+            }
+        }
     }
 
     /** Of no kernel are the second column, and entries that are not finite or overflow on the way. */

@@ -238,7 +238,10 @@ public final class Network extends BuiltInLayer implements Layer {
         backward(dy, false);
     }
 
-    /** Runs backward of all layers; of the first one only backwardParameters where dx is not wanted. */
+    /**
+     * Runs backward of all layers; of the first one only backwardParameters where dx is not wanted, unless it is a batch
+     * norm that runs as one with a ReLU.
+     */
     private Matrix backward(Matrix dy, boolean dxWanted) {
         Pass pass = requirePass("");
         Checks.requireShape(dy, pass.rows, pass.columns.get(layers.size()), "Network.backward", "dy");

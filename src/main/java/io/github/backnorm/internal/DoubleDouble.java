@@ -11,7 +11,7 @@ package io.github.backnorm.internal;
  * magnitudes of its terms. The first three are algorithms of Joldes, Muller and Popescu:
  * <pre>{@code
  * plus          3u² + 5u³   SloppyDWPlusDW, shown at the method
- * times         5u²         DWTimesDW2
+ * times         5u²         DWTimesDW2, with the bound of Muller and Rideau
  * dividedBy     3.5u²       DWDivFP3
  * inverseSqrt   20u²        one step of Newton's iteration, shown at the method
  * }</pre>
@@ -20,6 +20,7 @@ package io.github.backnorm.internal;
  * <p>References: T. J. Dekker, 1971, A floating-point technique for extending the available precision, Numer. Math.
  * 18. D. E. Knuth, 1998, The Art of Computer Programming, vol. 2, §4.2.2. M. Joldes, J.-M. Muller, V. Popescu, 2017,
  * Tight and rigorous error bounds for basic building blocks of double-word arithmetic, ACM Trans. Math. Softw. 44(2).
+ * J.-M. Muller, L. Rideau, 2022, Formalization of double-word arithmetic, and comments on that paper, 48(1) there.
  */
 record DoubleDouble(double hi, double lo) {
     static final DoubleDouble ZERO = of(0);

@@ -82,7 +82,7 @@ public final class Normalization {
         this.m = m;
         this.helpers = Parallel.helpers((double) OPERATIONS * m * n);
         int width = helpers > 0 ? NARROW_PANEL : PANEL;
-        int whole = Math.max(8, kernels.lanes()); // a cache line and a group of columns, neither of which is shared
+        int whole = Math.max(8, kernels.lanes()); // a cache line, few of which are shared, and a group of columns
         int count = (n + width - 1) / width;
         if (panels.length == count) {
             return;

@@ -21,7 +21,7 @@ import java.util.function.Supplier;
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
  * Requests for help that nobody has taken are withdrawn, for they lie over what the caller has forked before, and would
  * keep it from taking that up.
- * Large work is cut into {@value #TASKS_PER_THREAD} tasks a thread or more.
+ * Products are cut into about {@value #TASKS_PER_THREAD} tasks a thread.
  *
  * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
  * in its caches much of what it wrote in the job before.
@@ -114,7 +114,7 @@ final class Parallel {
         return (int) Math.min(threads() - 1, Math.max(looking, operations / threshold));
     }
 
-    /** The number of tasks that work for so many helpers should at least be cut into. */
+    /** The number of tasks that work for so many helpers should be cut into, where it can be. */
     static int tasks(int helpers) {
         return TASKS_PER_THREAD * (helpers + 1);
     }

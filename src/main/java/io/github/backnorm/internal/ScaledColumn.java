@@ -31,7 +31,7 @@ final class ScaledColumn {
     private final double pivot; // c
     private final DoubleDouble r; // mean(d)
     private final DoubleDouble sumOfSquares; // Σ u²
-    private final DoubleDouble v; // from ½ to 1, without its power of two
+    private final DoubleDouble v; // without its power of two: from ½ to 1, but of subnormal σ² + ε more
     private final int exponentOfV;
 
     /** What backward gives. */

@@ -22,7 +22,6 @@ public final class GivenNormalization {
     private final ScaledColumn[] columns;
     private final int[] others; // the columns that are not for the kernels
     private final DoubleDoubles factor; // f = γ·v
-    private final DoubleDoubles offset; // β
 
     /** Keeps the arrays, 1×n each, which must not change; mean and variance are finite, variance and ε at least 0. */
     public GivenNormalization(double[] mean, double[] variance, double epsilon, double[] gamma, double[] beta) {
@@ -32,7 +31,6 @@ public final class GivenNormalization {
         this.beta = beta;
         this.columns = new ScaledColumn[n];
         this.factor = DoubleDoubles.zeros(n);
-        this.offset = DoubleDoubles.of(beta);
         this.others = IntStream.range(0, n)
                 .filter(j -> !setFactor(j, variance[j], epsilon))
                 .toArray();
@@ -59,7 +57,7 @@ public final class GivenNormalization {
         for (int i = 0; i < m; i += BLOCK) {
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
-            kernels.normalizeBy(rows, n, h, at, n, mean, factor, offset, least, y);
+            kernels.normalizeBy(rows, n, h, at, n, mean, factor, beta, least, y);
             for (int k = at; k < at + rows * n; k++) {
                 if (!Double.isFinite(y[k])) {
                     set(k, h, least, y);

@@ -124,7 +124,7 @@ abstract class Kernels {
 
     // By a given mean, from which the deviations are two words, exactly
 
-    /** {@code y = max(factor·(h − mean) + offset, least)}; NaN stays NaN. */
+    /** {@code y = max(factor·(h − mean) + beta, least)}; NaN stays NaN. */
     abstract void normalizeBy(
             int m,
             int n,
@@ -133,7 +133,7 @@ abstract class Kernels {
             int ldh,
             double[] mean,
             DoubleDoubles factor,
-            DoubleDoubles offset,
+            double[] beta,
             double least,
             double[] y);
 

@@ -153,17 +153,17 @@ final class ScalarKernels extends Kernels {
             int ldh,
             double[] mean,
             DoubleDoubles factor,
-            DoubleDoubles offset,
+            double[] beta,
             double least,
             double[] y) {
-        double[][] words = aligned(m, n, 3, mean, factor.hi(), factor.lo(), offset.hi(), offset.lo());
-        double[] x = words[5];
-        double[] product = words[6];
-        double[] productLow = words[7];
+        double[][] words = aligned(m, n, 3, mean, factor.hi(), factor.lo(), beta);
+        double[] x = words[4];
+        double[] product = words[5];
+        double[] productLow = words[6];
         for (int i = 0; i < m; i++) {
             System.arraycopy(h, at + i * ldh, x, 0, n);
             multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
-            addOffset(n, product, productLow, words[3], words[4], least, x);
+            addBeta(n, product, productLow, words[3], least, x);
             System.arraycopy(x, 0, y, at + i * ldh, n);
         }
     }
@@ -281,12 +281,11 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** {@code b = max(offset + p, least)}, rounded. */
-    private static void addOffset(
-            int n, double[] p, double[] pLow, double[] offset, double[] offsetLow, double least, double[] b) {
+    /** {@code b = max(beta + p, least)}, rounded. */
+    private static void addBeta(int n, double[] p, double[] pLow, double[] beta, double least, double[] b) {
         for (int j = 0; j < n; j++) {
-            double sum = offset[j] + p[j];
-            double low = DoubleDouble.sumError(offset[j], p[j], sum) + (offsetLow[j] + pLow[j]);
+            double sum = beta[j] + p[j];
+            double low = DoubleDouble.sumError(beta[j], p[j], sum) + pLow[j];
             b[j] = Math.max(sum + low, least);
         }
     }

@@ -791,19 +791,19 @@ final class VectorKernels extends Kernels {
             int ldh,
             double[] mean,
             DoubleDoubles factor,
-            DoubleDoubles offset,
+            double[] beta,
             double least,
             double[] y) {
         if (n < LANES) {
-            SCALAR.normalizeBy(m, n, h, at, ldh, mean, factor, offset, least, y);
+            SCALAR.normalizeBy(m, n, h, at, ldh, mean, factor, beta, least, y);
             return;
         }
         int rest = n % LANES;
         for (int i = 0; i < m; i++) {
             int row = at + i * ldh;
-            normalizeRowBy(0, n - rest, h, row, mean, factor, offset, least, y);
+            normalizeRowBy(0, n - rest, h, row, mean, factor, beta, least, y);
             if (rest > 0) {
-                normalizeRowBy(n - LANES, n, h, row, mean, factor, offset, least, y);
+                normalizeRowBy(n - LANES, n, h, row, mean, factor, beta, least, y);
             }
         }
     }
@@ -816,7 +816,7 @@ final class VectorKernels extends Kernels {
             int at,
             double[] mean,
             DoubleDoubles factor,
-            DoubleDoubles offset,
+            double[] beta,
             double least,
             double[] y) {
         DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
@@ -824,8 +824,7 @@ final class VectorKernels extends Kernels {
             DoubleVector c = DoubleVector.fromArray(SPECIES, mean, j);
             DoubleVector f = DoubleVector.fromArray(SPECIES, factor.hi(), j);
             DoubleVector fLow = DoubleVector.fromArray(SPECIES, factor.lo(), j);
-            DoubleVector b = DoubleVector.fromArray(SPECIES, offset.hi(), j);
-            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offset.lo(), j);
+            DoubleVector b = DoubleVector.fromArray(SPECIES, beta, j);
             DoubleVector x = DoubleVector.fromArray(SPECIES, h, at + j);
             DoubleVector d = x.sub(c);
             DoubleVector rounded = d.sub(x);
@@ -835,7 +834,7 @@ final class VectorKernels extends Kernels {
             DoubleVector sum = b.add(product);
             rounded = sum.sub(b);
             DoubleVector error = b.sub(sum.sub(rounded)).add(product.sub(rounded));
-            sum.add(error.add(bLow.add(low))).max(lowest).intoArray(y, at + j);
+            sum.add(error.add(low)).max(lowest).intoArray(y, at + j);
         }
     }
 

@@ -115,8 +115,8 @@ final class BatchNormKernelsTest {
             kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], anchor, 0, relu);
             kernels.sumGradients(m, n, h, at, ld, dy, pivot, words[4], words[5], squares);
             kernels.differentiate(m, n, h, at, ld, dy, pivot, words[5], words[6], words[7], anchor, dh);
-            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3], Double.NEGATIVE_INFINITY, given);
-            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3], 0, givenRelu);
+            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3].hi(), Double.NEGATIVE_INFINITY, given);
+            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3].hi(), 0, givenRelu);
             kernels.reluBackward(m, n, a, at, ld, h, masked);
         }
 
@@ -149,10 +149,10 @@ final class BatchNormKernelsTest {
             });
             entries((i, j) -> {
                 DoubleDouble product = product(words[2].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
-                DoubleDouble offset = words[3].get(j);
-                double sum = offset.hi() + product.hi();
-                double error = DoubleDouble.sumError(offset.hi(), product.hi(), sum);
-                given[at + i * ld + j] = sum + (error + (offset.lo() + product.lo()));
+                double beta = words[3].hi()[j];
+                double sum = beta + product.hi();
+                double error = DoubleDouble.sumError(beta, product.hi(), sum);
+                given[at + i * ld + j] = sum + (error + product.lo());
                 givenRelu[at + i * ld + j] = Math.max(given[at + i * ld + j], 0);
             });
             entries((i, j) -> {

@@ -184,10 +184,6 @@ final class Parallel {
             WAITING.incrementAndGet();
         }
 
-        void make() {
-            ForkJoinPool.commonPool().execute(inPool);
-        }
-
         /** Takes it back, if it is what the caller has put last into the pool's queue and nobody has begun it. */
         void withdraw() {
             if (inPool.tryUnfork()) {
@@ -236,7 +232,7 @@ final class Parallel {
                 if (queueIsShort && WAITING.get() < MOST_WAITING) {
                     request = new Request(this);
                     requests.push(request);
-                    request.make();
+                    ForkJoinPool.commonPool().execute(request.inPool);
                 }
             } catch (RejectedExecutionException | VirtualMachineError noHelp) {
                 if (request != null) {

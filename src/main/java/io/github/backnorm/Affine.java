@@ -112,7 +112,6 @@ public final class Affine extends ArrayLayer implements Layer {
     Matrix forward(Matrix x, double[] y) {
         pass = null;
         outputColumns(x, "forward");
-        Checks.requireSize(x.rows(), outputs(), "Affine.forward");
         Matrix w = weight.value();
         Matrix sum = x.timesPlusRow(w, bias.value(), y);
         pass = new Pass(x, w);
@@ -128,7 +127,6 @@ public final class Affine extends ArrayLayer implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         outputColumns(x, "infer");
-        Checks.requireSize(x.rows(), outputs(), "Affine.infer");
         return x.timesPlusRow(weight.value(), bias.value(), null);
     }
 
@@ -172,6 +170,7 @@ public final class Affine extends ArrayLayer implements Layer {
                     Checks.shape(rows, columns),
                     "Nx" + inputs() + " (the layer has " + inputs() + " inputs)");
         }
+        Checks.requireSize(rows, outputs(), "Affine." + method);
         return outputs();
     }
 

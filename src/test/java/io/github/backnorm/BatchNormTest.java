@@ -372,6 +372,13 @@ final class BatchNormTest {
     }
 
     @Test
+    @Timeout(value = 10, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
+    void infer_noColumnsAndAsManyRowsAsAnInt_returns() {
+        Matrix x = Matrix.zeros(Integer.MAX_VALUE, 0);
+        assertThat(new BatchNorm(0).infer(x)).isEqualTo(x);
+    }
+
+    @Test
     void calls_smallShapes_resultsHaveTheirShapes() {
         for (int features = 0; features <= 3; features++) {
             BatchNorm layer = new BatchNorm(features);

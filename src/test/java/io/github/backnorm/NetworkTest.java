@@ -401,6 +401,21 @@ final class NetworkTest {
         LayerTest.assertNoPass(network, X);
     }
 
+    @Test
+    void forwardAndInfer_resultTooLarge_refusedBeforeAnythingRuns() {
+        BatchNorm first = new BatchNorm(1);
+        Network network = new Network(first, affine(1, 2_000, SEED));
+        Matrix x = Matrix.filled(1_100_000, 1, 3.0);
+        String message = ": layer 1 (Affine): size is 1100000x2000 = 2200000000, expected at most 2147482624 entries";
+
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.forward(x))
+                .withMessage("Network.forward" + message);
+        assertThatIllegalArgumentException().isThrownBy(() -> network.infer(x)).withMessage("Network.infer" + message);
+        assertThat(first.runningMean()).isEqualTo(Matrix.zeros(1, 1));
+        LayerTest.assertNoPass(network, x);
+    }
+
     static List<Arguments> outputMisfits() {
         return List.of(
                 arguments(new Custom(Matrix::transpose, dy -> dy), "layer 1 (Custom): y is 3x4, expected 4xN"),

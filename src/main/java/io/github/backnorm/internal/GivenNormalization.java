@@ -54,7 +54,7 @@ public final class GivenNormalization {
      */
     public void apply(int m, double[] h, boolean relu, double[] y) {
         double least = relu ? 0 : Double.NEGATIVE_INFINITY;
-        for (int i = 0; i < m; i += BLOCK) {
+        for (int i = 0; i < m && n > 0; i += BLOCK) { // without columns, m may be any int
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
             kernels.normalizeBy(rows, n, h, at, n, mean, factor, beta, least, y);

@@ -171,8 +171,8 @@ final class SafetensorsHeader {
         List<Integer> dimensions = new ArrayList<>(MAX_RANK);
         long size = 1;
         for (long dimension : shape) {
-            if (dimension > MAX_ENTRIES) {
-                throw new FormatFault("shape", shape, "dimensions of at most " + MAX_ENTRIES);
+            if (dimension > Integer.MAX_VALUE) {
+                throw new FormatFault("shape", shape, "dimensions of at most " + Integer.MAX_VALUE);
             }
             dimensions.add((int) dimension);
             size *= dimension; // of two factors below 2³¹

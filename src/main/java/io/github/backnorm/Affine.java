@@ -170,7 +170,9 @@ public final class Affine extends ArrayLayer implements Layer {
                     Checks.shape(rows, columns),
                     "Nx" + inputs() + " (the layer has " + inputs() + " inputs)");
         }
-        Checks.requireSize(rows, outputs(), "Affine." + method);
+        if ((long) rows * outputs() > Checks.MAX_ENTRIES) {
+            Checks.requireSize(rows, outputs(), "Affine." + method);
+        }
         return outputs();
     }
 

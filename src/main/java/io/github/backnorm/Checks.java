@@ -17,7 +17,7 @@ import java.util.Map;
  */
 final class Checks {
     /** A little less than the longest array: loops by blocks may count a block further. */
-    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023;
+    static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023;
 
     private Checks() {}
 

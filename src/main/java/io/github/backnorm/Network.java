@@ -149,7 +149,8 @@ public final class Network extends BuiltInLayer implements Layer {
             Matrix input = y;
             if (isFollowedByRelu(i)) {
                 BatchNorm norm = (BatchNorm) layers.get(i);
-                double[] array = between(outputs, i + 1, input.rows(), norm.features());
+                int width = at(i, "forward", () -> norm.outputColumns(input, "forward"));
+                double[] array = between(outputs, i + 1, input.rows(), width);
                 y = at(i, "forward", () -> norm.forward(input, true, array));
                 columns.add(y.columns());
                 passes.add(norm.pass());
@@ -191,14 +192,14 @@ public final class Network extends BuiltInLayer implements Layer {
     }
 
     /**
-     * An array of the network's own for what passes between a layer and the next; null if anyone but two array layers
-     * could see it.
+     * An array of the network's own for what passes between a layer and the next, whose size the layer has checked; null
+     * if anyone but two array layers could see it.
      */
     private double[] between(double[][] arrays, int index, int rows, int columns) {
         if (!isBetween(index)) {
             return null;
         }
-        int length = Checks.requireSize(rows, columns, place(index, "forward"));
+        int length = rows * columns;
         if (arrays[index] == null || arrays[index].length != length) {
             arrays[index] = null; // not both at a time
             arrays[index] = new double[length];
@@ -291,12 +292,11 @@ public final class Network extends BuiltInLayer implements Layer {
         Pass pass = Checks.requirePass(this.pass, "Network");
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
-            String place = outer + Checks.place(i, layer);
             if (passOf(layer) != pass.ofLayers.get(i)) {
-                throw Checks.overtaken(place);
+                throw Checks.overtaken(outer + Checks.place(i, layer));
             }
             if (layer instanceof Network nested) {
-                nested.requirePass(place + ": ");
+                nested.requirePass(outer + Checks.place(i, layer) + ": ");
             }
         }
         return pass;

@@ -32,8 +32,7 @@ final class VectorProducts {
     private static final int GROUP =
             (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries: 1,024 lines, and room for those of the bias
     private static final int STRIPS = 8; // packed in one task
-    private static final int LINES = 64; // packed at a time
-    private static final int FAR_LINES = 16; // the same of Aᵀ: its lines may share their place in the cache
+    private static final int LINES = 16; // packed at a time: those of Aᵀ may share their place in the cache
     private static final int ALIGNED = 6;
 
     private static final int STRIP = VectorKernels.STRIP;
@@ -186,9 +185,8 @@ final class VectorProducts {
         int end = Math.min(strips(), (task + 1) * STRIPS);
         int rowStep = aTransposed ? 1 : lda;
         int lineStep = aTransposed ? lda : 1;
-        int most = aTransposed ? FAR_LINES : LINES;
-        for (int p = 0; p < depth; p += most) {
-            int some = Math.min(most, depth - p);
+        for (int p = 0; p < depth; p += LINES) {
+            int some = Math.min(LINES, depth - p);
             for (int strip = task * STRIPS; strip < end; strip++) {
                 int i = strip * STRIP;
                 int used = Math.min(STRIP, rows - i);

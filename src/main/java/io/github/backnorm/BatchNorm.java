@@ -346,7 +346,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
             throw Checks.refusal("BatchNorm." + method, "x", Checks.shape(rows, columns), "Nx" + features);
         }
         if (rows < 2 && method.equals("forward")) {
-            throw Checks.tooFewRows("BatchNorm.forward", rows);
+            throw Checks.tooFewRows(rows);
         }
         return features;
     }

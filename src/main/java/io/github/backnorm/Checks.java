@@ -49,11 +49,10 @@ final class Checks {
         return value;
     }
 
-    static double requireLessThanOne(double value, String where, String what) {
+    static void requireLessThanOne(double value, String where, String what) {
         if (!(value >= 0 && value < 1)) {
             throw refusal(where, what, value, "at least 0 and less than 1");
         }
-        return value;
     }
 
     /** The number of entries of a matrix of this shape. */
@@ -167,12 +166,11 @@ final class Checks {
                 + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
     }
 
-    static IllegalArgumentException tooFewRows(String where, int rows) {
-        return new IllegalArgumentException(where
+    static IllegalArgumentException tooFewRows(int rows) {
+        return new IllegalArgumentException("BatchNorm.forward: x has "
                 + (rows == 1
-                        ? ": x has 1 row, expected at least 2 because one row has no variance;"
-                                + " use infer for single rows"
-                        : ": x has 0 rows, expected at least 2"));
+                        ? "1 row, expected at least 2 because one row has no variance; use infer for single rows"
+                        : "0 rows, expected at least 2"));
     }
 
     static IllegalArgumentException overflow(int column) {

@@ -93,30 +93,29 @@ public final class GradientCheck {
         Matrix dx = layer.backward(lossGradient.apply(layer.forward(x)));
         List<Named> parameters = new ArrayList<>();
         collect("", layer, parameters);
-        List<Matrix> gradients =
-                parameters.stream().map(named -> named.parameter.gradient()).toList();
         compare("x", x, dx, moved -> loss.applyAsDouble(layer.forward(moved)));
-        for (int i = 0; i < gradients.size(); i++) {
-            Parameter parameter = parameters.get(i).parameter;
-            Matrix value = parameter.value();
-            compare(parameters.get(i).name, value, gradients.get(i), moved -> {
-                parameter.setValue(moved);
+        for (Named named : parameters) {
+            Matrix value = named.parameter.value();
+            compare(named.name, value, named.gradient, moved -> {
+                named.parameter.setValue(moved);
                 return loss.applyAsDouble(layer.forward(x));
             });
-            parameter.setValue(value);
+            named.parameter.setValue(value);
         }
     }
 
-    private record Named(String name, Parameter parameter) {}
+    private record Named(String name, Parameter parameter, Matrix gradient) {}
 
-    /** Collects the parameters, a network's with their layers' numbers in front as in its state. */
+    /** Collects the parameters and their gradients as of now, a network's with their layers' numbers in front as in its state. */
     private static void collect(String prefix, Layer layer, List<Named> parameters) {
         if (layer instanceof Network network) {
             for (int i = 0; i < network.layers().size(); i++) {
                 collect(prefix + i + ".", network.layers().get(i), parameters);
             }
         } else {
-            layer.parameters().forEach(parameter -> parameters.add(new Named(prefix + parameter.name(), parameter)));
+            for (Parameter parameter : layer.parameters()) {
+                parameters.add(new Named(prefix + parameter.name(), parameter, parameter.gradient()));
+            }
         }
     }
 

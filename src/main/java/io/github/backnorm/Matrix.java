@@ -216,7 +216,7 @@ public final class Matrix {
                     "Matrix.times", "right", Checks.shape(right), columns + "xN (this is " + Checks.shape(this) + ")");
         }
         Checks.requireSize(rows, right.columns, "Matrix.times");
-        return wrap(rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, null));
+        return wrap(rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, null, null));
     }
 
     /**
@@ -228,15 +228,13 @@ public final class Matrix {
                 rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, row.data, given));
     }
 
-    /** {@code thisᵀ·right}; the numbers of rows are equal. The array is for the result; null for a new one. */
+    /** {@code thisᵀ·right}, as {@link #timesPlusRow}: the shapes fit, and an array holds the result. */
     Matrix transposeTimes(Matrix right, double[] given) {
-        Checks.requireSize(columns, right.columns, "Matrix.transposeTimes");
         return wrap(columns, right.columns, Products.gemmTN(columns, right.columns, rows, data, right.data, given));
     }
 
-    /** {@code this·rightᵀ}; the numbers of columns are equal. The array is for the result; null for a new one. */
+    /** {@code this·rightᵀ}, as {@link #timesPlusRow}: the shapes fit, and an array holds the result. */
     Matrix timesTranspose(Matrix right, double[] given) {
-        Checks.requireSize(rows, right.rows, "Matrix.timesTranspose");
         return wrap(rows, right.rows, Products.gemmNT(rows, right.rows, columns, data, right.data, given));
     }
 

@@ -38,17 +38,17 @@ public final class ReLU extends ArrayLayer implements Layer {
     @Override
     Matrix forward(Matrix x, double[] y) {
         pass = null;
-        Matrix result = of(x, y, "forward");
+        Matrix result = rectified(x, y, "forward");
         remember(result);
         return result;
     }
 
     @Override
     public Matrix infer(Matrix x) {
-        return of(x, null, "infer");
+        return rectified(x, null, "infer");
     }
 
-    private Matrix of(Matrix x, double[] y, String method) {
+    private Matrix rectified(Matrix x, double[] y, String method) {
         outputColumns(x, method);
         boolean copied = y == null && Elementwise.isBetterCopied(x.data().length);
         double[] result = room(x, copied, y);

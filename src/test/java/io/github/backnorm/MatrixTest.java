@@ -486,8 +486,6 @@ final class MatrixTest {
                 refused("times", "right is 2x3, expected 3xN (this is 2x3)", () -> A.times(C)),
                 refused("times", "right is null, expected a value", () -> A.times((Matrix) null)),
                 refused("times", tooLarge, () -> column0.times(row0)),
-                refused("transposeTimes", tooLarge, () -> row0.transposeTimes(row0, null)),
-                refused("timesTranspose", tooLarge, () -> column0.timesTranspose(column0, null)),
                 refused("plusRow", "row is 1x2, expected 1x3", () -> A.plusRow(Matrix.ofRow(1, 2))),
                 refused("plusRow", "row is 2x3, expected 1x3", () -> A.plusRow(A)),
                 refused("plusRow", "row is null, expected a value", () -> A.plusRow(null)),

@@ -26,7 +26,7 @@ public final class Columns {
     /** The sums of the columns in two words, the first of them in the array given. */
     private static DoubleDoubles words(int m, int n, double[] a, double[] sums) {
         Arrays.fill(sums, 0.0);
-        DoubleDoubles words = DoubleDoubles.of(sums);
+        DoubleDoubles words = DoubleDoubles.wrap(sums);
         Kernels.chosen().sumColumns(m, n, a, words);
         for (int j = 0; j < n; j++) {
             if (!Double.isFinite(sums[j])) {

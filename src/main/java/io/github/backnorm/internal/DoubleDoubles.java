@@ -15,7 +15,8 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return new DoubleDoubles(new double[n], new double[n]);
     }
 
-    static DoubleDoubles of(double[] values) {
+    /** Over the array itself. */
+    static DoubleDoubles wrap(double[] values) {
         return new DoubleDoubles(values, new double[values.length]);
     }
 

@@ -16,7 +16,7 @@ public final class FormatFault extends IOException {
     }
 
     /** This fault, told with the thing in the file that has it. */
-    FormatFault of(String thing) {
+    FormatFault in(String thing) {
         return new FormatFault(thing + ": " + getMessage());
     }
 

@@ -55,13 +55,6 @@ abstract class Kernels {
         }
     }
 
-    /** {@code c[j] = fma(factor, b[from + j], c[j])} for n entries. */
-    static void addScaled(int n, double factor, double[] b, int from, double[] c) {
-        for (int j = 0; j < n; j++) {
-            c[j] = Math.fma(factor, b[from + j], c[j]);
-        }
-    }
-
     /**
      * Adds the m rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does; only a sum that is not
      * finite may differ, which {@link Columns} forms again.

@@ -36,8 +36,8 @@ public final class Losses {
         double[] terms = new double[n];
         for (int i = 0; i < m; i++) {
             int start = i * n;
-            int top = start + indexOfLargest(scores, start, n);
-            int main = start + indexOfLargest(targets, start, n);
+            int top = indexOfLargest(scores, start, n);
+            int main = indexOfLargest(targets, start, n);
             for (int j = 0; j < n; j++) {
                 exp[j] = expOfMinus(DoubleDouble.sum(scores[top], -scores[start + j]));
             }
@@ -77,7 +77,7 @@ public final class Losses {
         return Math.fma(exp, -gap.lo(), exp);
     }
 
-    /** The index, less start, of the largest of n entries, the first of equals; any index if one is NaN. */
+    /** The index of the largest of n entries, the first of equals; any index if one is NaN. */
     private static int indexOfLargest(double[] a, int start, int n) {
         int largest = start;
         for (int at = start + 1; at < start + n; at++) {
@@ -85,7 +85,7 @@ public final class Losses {
                 largest = at;
             }
         }
-        return largest - start;
+        return largest;
     }
 
     private static double sumWithout(double[] terms, int start, int n, int skipped) {

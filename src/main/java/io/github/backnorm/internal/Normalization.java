@@ -148,7 +148,8 @@ public final class Normalization {
     public int overflowingColumn() {
         for (Panel panel : panels) {
             for (int j = 0; j < panel.width; j++) {
-                if (panel.scaled[j] != null && !Double.isFinite(panel.scaled[j].variance())) {
+                if (panel.scaled[j] != null
+                        && !Double.isFinite(panel.scaled[j].unbiasedVariance().value())) {
                     return panel.from + j;
                 }
             }

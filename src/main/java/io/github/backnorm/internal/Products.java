@@ -16,12 +16,10 @@ import java.util.Arrays;
 public final class Products {
     private Products() {}
 
-    /** {@code C = A·B} with A m×k, B k×n. */
-    public static double[] gemm(int m, int n, int k, double[] a, double[] b, double[] c) {
-        return gemm(m, n, k, a, b, null, c);
-    }
-
-    /** {@code C = A·B}, with a row added to each row of the product, which is one addition after the chain. */
+    /**
+     * {@code C = A·B} with A m×k, B k×n, and a row, unless it is null, added to each row of the product, which is one
+     * addition after the chain.
+     */
     public static double[] gemm(int m, int n, int k, double[] a, double[] b, double[] row, double[] c) {
         return gemm(Kernels.chosen(), m, n, k, a, false, b, false, row, c);
     }

@@ -98,7 +98,7 @@ public final class SafetensorsFile {
                 double[] values = values(place, buffer, channel);
                 tensors.put(place.name(), new StoredTensor(place.type(), place.shape(), values));
             } catch (FormatFault fault) {
-                throw fault.of(SafetensorsHeader.tensor(place.name()));
+                throw fault.in(SafetensorsHeader.tensor(place.name()));
             }
         }
         return new SafetensorsFile(tensors, header.metadata());

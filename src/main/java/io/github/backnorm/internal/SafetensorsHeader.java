@@ -99,7 +99,7 @@ final class SafetensorsHeader {
                 } while (json.another('}'));
             }
         } catch (FormatFault fault) {
-            throw fault.of(SafetensorsFile.METADATA);
+            throw fault.in(SafetensorsFile.METADATA);
         }
     }
 
@@ -132,7 +132,7 @@ final class SafetensorsHeader {
             }
             return place(name, type, shape, offsets.get(0), offsets.get(1));
         } catch (FormatFault fault) {
-            throw fault.of(tensor(name));
+            throw fault.in(tensor(name));
         }
     }
 
@@ -201,7 +201,7 @@ final class SafetensorsHeader {
                                         + (place.begin > end
                                                 ? "for the data have no gaps"
                                                 : "where the tensor before it ends"))
-                        .of(tensor(place.name));
+                        .in(tensor(place.name));
             }
             end = place.end;
         }

@@ -104,7 +104,7 @@ final class ScalarProducts {
         }
         for (int i = 0; i < m; i++) {
             for (int q = p; q < k; q++) {
-                Kernels.addScaled(n, a[i * k + q], b, q * n, sums[i]);
+                addScaled(n, a[i * k + q], b, q * n, sums[i]);
             }
             if (bias != null) {
                 Kernels.add(n, bias, 0, sums[i], 0);
@@ -156,7 +156,7 @@ final class ScalarProducts {
             }
             if (q < depth) {
                 for (int row = 0; row < rows; row++) {
-                    Kernels.addScaled(width, a[x + row * aRow + q * aColumn], b[q], 0, c[row]);
+                    addScaled(width, a[x + row * aRow + q * aColumn], b[q], 0, c[row]);
                 }
             }
             for (int row = 0; row < rows; row++) {
@@ -207,6 +207,13 @@ final class ScalarProducts {
             cy[j] = Math.fma(y1, u1, Math.fma(y0, u0, cy[j]));
             cz[j] = Math.fma(z1, u1, Math.fma(z0, u0, cz[j]));
             cw[j] = Math.fma(w1, u1, Math.fma(w0, u0, cw[j]));
+        }
+    }
+
+    /** {@code c[j] = fma(factor, b[from + j], c[j])} for n entries. */
+    private static void addScaled(int n, double factor, double[] b, int from, double[] c) {
+        for (int j = 0; j < n; j++) {
+            c[j] = Math.fma(factor, b[from + j], c[j]);
         }
     }
 }

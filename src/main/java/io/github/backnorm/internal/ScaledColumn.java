@@ -280,11 +280,6 @@ final class ScaledColumn {
         return sumOfSquares.dividedBy(h.length - 1).scaled(2 * exponent);
     }
 
-    /** The unbiased variance, rounded; not finite where it is beyond the range of double. */
-    double variance() {
-        return unbiasedVariance().value();
-    }
-
     /** The running statistic (25) after one that was the given one. */
     static double moved(double momentum, double running, DoubleDouble batch) {
         DoubleDouble kept = DoubleDouble.sum(1, -momentum).times(DoubleDouble.of(running));

@@ -296,7 +296,7 @@ final class ProductsTest {
         for (int[] shape : EXACT_SHAPES) {
             Operands x = Operands.random(shape);
             double[] c = new double[x.m * x.n];
-            Products.gemm(x.m, x.n, x.k, x.a, x.b, c);
+            Products.gemm(x.m, x.n, x.k, x.a, x.b, null, c);
             BigDecimal[] a = exact(x.a);
             BigDecimal[] b = exact(x.b);
             BigDecimal gamma = gamma(x.k);
@@ -374,7 +374,7 @@ final class ProductsTest {
     void gemm_eachTransposition_isTheProductOfItsName() {
         double[] a = row(1, 2, 3, 4, 5, 6); // 2×3, or 3×2 where it is transposed
         double[] c = new double[4];
-        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), c);
+        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), null, c);
         assertThat(c).isEqualTo(row(4, 5, 10, 11));
         Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), row(10, 20), c);
         assertThat(c).isEqualTo(row(14, 25, 20, 31));

@@ -6,8 +6,8 @@ import java.util.random.RandomGenerator;
 /**
  * Affine (fully connected) layer: {@code Y = X·W + b}.
  *
- * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes H for this Y, for
- * batch norm's output is called y there.
+ * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes h for Y, because y is
+ * the output of batch norm there.
  *
  * <p>Given {@code dY = ∂L/∂Y} (N×L), {@link #backward} computes
  * <pre>{@code
@@ -20,7 +20,7 @@ import java.util.random.RandomGenerator;
  * Matrix#times(Matrix)}, the bias one addition after it; db is rounded once, as {@link Matrix#columnSums} is; NaN and
  * ±Infinity pass through IEEE 754 arithmetic. A row's result does not depend on the other rows.
  *
- * <p>Threads: as {@link Layer} says; each of W and b is read once and whole.
+ * <p>Threads: as {@link Layer} says; a call reads W and b once each, so it never sees a partly replaced matrix.
  */
 public final class Affine extends ArrayLayer implements Layer {
     private final Parameter weight;
@@ -38,7 +38,7 @@ public final class Affine extends ArrayLayer implements Layer {
      * @param inputs D, the number of columns of X, at least 0
      * @param outputs L, the number of columns of Y, at least 0
      * @param random where the weights are drawn from
-     * @throws IllegalArgumentException if a number is negative or there are too many weights for one array
+     * @throws IllegalArgumentException if inputs or outputs is negative or there are too many weights for one array
      * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into
      *     Rectifiers: Surpassing Human-Level Performance on ImageNet Classification</a>
      */

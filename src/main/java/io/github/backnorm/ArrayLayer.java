@@ -13,7 +13,7 @@ abstract class ArrayLayer extends BuiltInLayer {
     /** As {@link #backward(Matrix)}; dx is an array for the result, of the right length, or null for a new one. */
     abstract Matrix backward(Matrix dy, double[] dx);
 
-    /** An array for what is computed from a matrix: the one given, or, if that is null, a new one, on demand a copy. */
+    /** An array of source's size: a copy of its array if copied, else the given one or, if null, a new one. */
     static double[] room(Matrix source, boolean copied, double[] given) {
         int length = source.data().length;
         return copied ? Arrays.copyOf(source.data(), length) : given == null ? new double[length] : given;

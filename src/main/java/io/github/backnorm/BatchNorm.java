@@ -10,8 +10,8 @@ import java.util.Map;
 /**
  * Batch normalization, column by column: {@code y = γ·(h − μ)/√(σ² + ε) + β}.
  *
- * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. In the terms of {@link
- * Layer}, x is the derivation's h, and ε is its δ.
+ * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. The x of {@link Layer} is h
+ * here and in the derivation, which writes δ for ε.
  *
  * <p>{@link #forward} takes mean and biased variance from the batch,
  * <pre>{@code
@@ -36,12 +36,13 @@ import java.util.Map;
  * PyTorch's {@code BatchNorm1d}.
  *
  * <p>Numerical behavior: given the doubles it receives, every result is as if computed in twice the working precision
- * and rounded once, whatever the mean, the variance and ε: its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, S being
- * the size of what is added up to form it. {@code docs/numerics.md} has the proof and the conditions. Where {@code σ²
- * + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code forward} refuses NaN and ±Infinity; {@code infer}
- * and {@code backward} pass them through IEEE 754 arithmetic, and in {@code infer} they stay in their row.
+ * and rounded once, whatever the mean, the variance and ε: its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, where S
+ * measures the magnitudes of the terms that it is the sum of. {@code docs/numerics.md} defines S for each result and
+ * has the proof and the conditions. Where {@code σ² + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code
+ * forward} refuses NaN and ±Infinity; {@code infer} and {@code backward} pass them through IEEE 754 arithmetic, and in
+ * {@code infer} they stay in their row.
  *
- * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once and whole.
+ * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once, as complete values.
  *
  * @see <a href="https://arxiv.org/abs/1502.03167">S. Ioffe, C. Szegedy, 2015, Batch Normalization: Accelerating Deep
  *     Network Training by Reducing Internal Covariate Shift</a>
@@ -146,7 +147,7 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      *
      * @param mean finite, 1×L
      * @param variance finite and at least 0, 1×L
-     * @throws IllegalArgumentException if a shape or a value is another
+     * @throws IllegalArgumentException if a shape differs or a value is out of range
      */
     public void setRunningStatistics(Matrix mean, Matrix variance) {
         running = requireStatistics(mean, variance, "BatchNorm.setRunningStatistics", "mean", "variance");
@@ -289,9 +290,9 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     }
 
     /**
-     * As {@link #backward(Matrix, double[])}, of the layer and, if its output a is given, of the ReLU after it; masked is
-     * an array for the gradient in between, which may be that of dy, or null for a new one; dx may be masked, as {@link
-     * Normalization#worksInPlace} allows.
+     * As {@link #backward(Matrix, double[])}; if a, the output of the ReLU after this layer, is given, of both layers.
+     * {@code masked} is an array for the gradient between them: dy's, another, or null for a new one. dx may be the
+     * same array, as {@link Normalization#worksInPlace} allows.
      */
     Matrix backward(Matrix dy, Matrix a, double[] masked, double[] dx) {
         requireShape(dy);

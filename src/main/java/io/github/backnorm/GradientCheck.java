@@ -16,17 +16,18 @@ import java.util.function.UnaryOperator;
  * <pre>{@code
  * D(h) = (L(z + h) − L(z − h))/2h = ∂L/∂z + h²·L‴/6 + O(h⁴) + r,   |r| about u·|L|/h,   u = 2⁻⁵³
  * }</pre>
- * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of one order. Where they disagree, h is divided
- * by 16, twice: that leaves kinks outside that lie near z, and resolves strongly curved losses. At a kink itself, where
- * the differences to the left and to the right disagree however small h is, any gradient between the two counts as
- * right, and the entry as skipped.
+ * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of the same order. If they disagree, the check
+ * is repeated with h/16 and h/256, which keeps kinks near z outside the interval and resolves strongly curved losses.
+ * At a kink itself, where the differences to the left and to the right disagree however small h is, any gradient
+ * between the two counts as right, and the entry as skipped.
  *
- * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if
- * that is more: what is less than that is lost in rounding. The least of the three steps' errors counts, so that a wrong
- * gradient shows in full from about {@code |L|/100} on. Right gradients have errors below about 1e-5, wrong ones
- * of the order of 1, where entries are of the order of 1: the step is not smaller for smaller ones. A loss of a size
- * comparable with its gradients makes the check sharpest. {@code forward} must be a function of x, the parameters and
- * nothing else: hold what a layer draws at random fixed. {@link Layer#backwardParameters} is not called.
+ * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if that
+ * is more, since smaller gradients are lost in rounding. The smallest error of the three steps counts, so a wrong
+ * gradient shows its full error only if it or D is at least about {@code |L|/100}. Right gradients have errors below
+ * about 1e-5, wrong ones of the order of 1, if entries are of the order of 1: the step does not shrink with smaller
+ * entries. A loss of a size comparable with its gradients makes the check sharpest. {@code forward} must be a function
+ * of x, the parameters and nothing else: if a layer draws random numbers, fix them. {@link Layer#backwardParameters} is
+ * not called.
  *
  * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is
  * afterwards what it was, to the bit; its gradients and its remembered pass are not.
@@ -69,7 +70,7 @@ public final class GradientCheck {
      * @param layer the layer
      * @param x a batch that it takes, N×D
      * @param loss L, a function of the layer's y
-     * @param lossGradient ∂L/∂y, a function of y and of its shape; {@code loss} and it are checked along
+     * @param lossGradient ∂L/∂y, a function of y and of its shape; an error in it shows as one of the layer would
      * @return what was found
      * @throws IllegalArgumentException if the layer cannot take x, or ∂L/∂y has another shape than y
      */

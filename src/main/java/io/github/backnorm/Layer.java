@@ -12,13 +12,13 @@ import java.util.Map;
  * <p>Training is {@link #forward}, then {@link #backward} with {@code dy = ∂L/∂y}: it gives {@code dx = ∂L/∂x} and sets
  * the gradient of each of the {@link #parameters}. Serving is {@link #infer}.
  *
- * <p>A layer of your own is an equal of the built-in ones. It has to implement the first three methods; with
- * parameters it returns them, always the same objects in the same order, from {@link #parameters}; with further state
- * it overrides both {@link #state} and {@link #restore}. One that is made of other layers hands all three on to them:
- * running statistics are state, but no parameters. {@code backward} belongs to the last {@code forward}, must
- * work more than once, and uses the parameter values that this {@code forward} used.
+ * <p>A layer of your own is an equal of the built-in ones. It has to implement {@code forward}, {@code backward} and
+ * {@code infer}. If it has parameters, {@link #parameters} returns them, always the same objects in the same order; if
+ * it has further state, it overrides both {@link #state} and {@link #restore}. A layer made of other layers delegates
+ * these last three methods to them: running statistics are state, but not parameters. {@code backward} belongs to the
+ * last {@code forward}, must work more than once, and uses the parameter values that this {@code forward} used.
  *
- * <p>Threads: one thread at a time trains; {@code infer} is called from any number of threads, also meanwhile.
+ * <p>Threads: only one thread at a time trains; any number of threads may call {@code infer}, even during training.
  */
 public interface Layer {
     /**
@@ -50,8 +50,8 @@ public interface Layer {
     Matrix infer(Matrix x);
 
     /**
-     * Sets the gradients as {@link #backward} does, for a training step whose ∂L/∂x nobody needs: that of a network's
-     * first layer.
+     * Sets the gradients as {@link #backward} does, but does not return ∂L/∂x, which a training step does not need from
+     * the first layer of a network.
      *
      * @param dy ∂L/∂y, of the shape of the last pass' y
      * @throws IllegalStateException if there is no such pass
@@ -68,9 +68,9 @@ public interface Layer {
 
     /**
      * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever
-     * else a layer adds} Store it, and give it to {@link #restore} of a layer that was made alike.
+     * else a layer adds} Store it, and pass it to {@link #restore} of a layer constructed in the same way.
      *
-     * @throws IllegalStateException if two parameters have one name
+     * @throws IllegalStateException if two parameters have the same name
      */
     default Map<String, Matrix> state() {
         Map<String, Matrix> state = new LinkedHashMap<>();

@@ -26,8 +26,9 @@ public final class Loss {
      * {@code −log p} of the label's class}
      *
      * <p>It is {@link #softmaxCrossEntropy(Matrix, Matrix)} for targets of 1 at the label and 0 elsewhere, to the bit.
-     * The value's relative error is at most 11u, and so an almost certain row's loss of 1e-14 has all its digits; that
-     * of each entry of the gradient at most 17u. A label whose score is −Infinity makes the value +Infinity.
+     * The relative error of the value is at most 11u (so even the loss of an almost certain row, 1e-14, say, keeps all
+     * its digits), that of each entry of the gradient at most 17u. A label whose score is −Infinity makes the value
+     * +Infinity.
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
      * @param labels the right class of each row, N numbers from 0 to C − 1
@@ -56,10 +57,10 @@ public final class Loss {
      * pⱼ = exp(sⱼ)/Σₖ exp(sₖ)
      * ∂L/∂sⱼ = (pⱼ·Σₖ tₖ − tⱼ)/N
      * }</pre>
-     * A row of targets usually sums to 1; this is not asked for, so a row may also carry a weight, or be all 0 and not
-     * count (but N does). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
+     * A row of targets usually sums to 1 but need not: it may carry a weight as its sum, or be all 0 and contribute
+     * nothing (N still counts it). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
      *
-     * <p>Two classes are two columns: with a single one p is 1, and loss and gradient are 0.
+     * <p>Two classes need two columns of scores: with a single column p is 1, and loss and gradient are 0.
      *
      * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The
      * value's relative error is at most 11u, the gradient's error at most
@@ -89,7 +90,7 @@ public final class Loss {
      * {@return the mean squared error, the mean of {@code (y − target)²} over all entries}
      *
      * <p>The gradient is {@code 2·(y − target)/(N·D)}. The relative error of the value is at most 5u, that of each
-     * entry of the gradient 3u. Differences beyond about 1e154 have squares, and a mean, of +Infinity.
+     * entry of the gradient 3u. The square of a difference beyond about 1e154 overflows and makes the mean +Infinity.
      *
      * @param y what the network returned, N×D, N ≥ 1, D ≥ 1
      * @param target what it should have returned, N×D

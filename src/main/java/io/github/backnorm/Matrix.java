@@ -9,14 +9,14 @@ import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
 
 /**
- * Immutable dense matrix of doubles, row by row; in a batch the rows are the samples.
+ * Immutable dense matrix of doubles in row-major order; in a batch the rows are the samples.
  *
  * <p>Every operation returns a new matrix. Zero rows or columns are shapes like any other. Two matrices are equal when
  * shape and bits are, as {@link Arrays#equals(double[], double[])} compares them: NaN equals NaN, +0.0 and −0.0
  * differ.
  *
  * <p>The bits of a result depend on nothing but the operands: an entry of a product is one chain of fused
- * multiply-adds over the inner index in increasing order, a sum runs over its entries in increasing order and is
+ * multiply-adds over the inner index in increasing order, a sum is formed from its first entry to its last and is
  * rounded once. NaN and ±Infinity pass through IEEE 754 arithmetic.
  *
  * <p>Safe for use by any number of threads.
@@ -50,7 +50,7 @@ public final class Matrix {
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
      * @param rowMajor the entries, row after row; copied
-     * @throws IllegalArgumentException if a number is negative or there are not rows·columns values
+     * @throws IllegalArgumentException if rows or columns is negative or there are not rows·columns values
      */
     public static Matrix of(int rows, int columns, double... rowMajor) {
         int size = Checks.requireSize(rows, columns, "Matrix.of");
@@ -90,7 +90,7 @@ public final class Matrix {
      *
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
-     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     * @throws IllegalArgumentException if rows or columns is negative or there are too many entries for one array
      */
     public static Matrix zeros(int rows, int columns) {
         return wrap(rows, columns, new double[Checks.requireSize(rows, columns, "Matrix.zeros")]);
@@ -102,7 +102,7 @@ public final class Matrix {
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
      * @param value the value, any double
-     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     * @throws IllegalArgumentException if rows or columns is negative or there are too many entries for one array
      */
     public static Matrix filled(int rows, int columns, double value) {
         double[] data = new double[Checks.requireSize(rows, columns, "Matrix.filled")];
@@ -117,7 +117,7 @@ public final class Matrix {
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
      * @param f the entry at a row and a column
-     * @throws IllegalArgumentException if a number is negative or there are too many entries for one array
+     * @throws IllegalArgumentException if rows or columns is negative or there are too many entries for one array
      */
     public static Matrix generate(int rows, int columns, EntryFunction f) {
         double[] data = new double[Checks.requireSize(rows, columns, "Matrix.generate")];
@@ -314,7 +314,7 @@ public final class Matrix {
      * {@return this matrix with a row added to each of its rows, as a bias is}
      *
      * @param row a 1×n matrix where this one is m×n
-     * @throws IllegalArgumentException if the shape is another
+     * @throws IllegalArgumentException if the row is not 1×n
      */
     public Matrix plusRow(Matrix row) {
         Checks.requireShape(row, 1, columns, "Matrix.plusRow", "row");
@@ -326,8 +326,8 @@ public final class Matrix {
     /**
      * {@return the sums of the columns, 1×n; zeros if there is no row}
      *
-     * <p>A sum is formed over the rows in increasing order with the rounding errors carried along, and rounded once:
-     * its error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, as long as Σ|entries| does not
+     * <p>A sum is formed from the first row to the last with the rounding errors carried along, and rounded once: its
+     * error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, as long as Σ|entries| does not
      * overflow.
      */
     public Matrix columnSums() {
@@ -366,8 +366,8 @@ public final class Matrix {
     }
 
     /**
-     * {@return for each row the column of its largest entry, the first one of equals: the predicted class of each
-     * sample} A NaN counts as larger than any number.
+     * {@return for each row the column of its largest entry, the first one in case of a tie: the predicted class of
+     * each sample} A NaN counts as larger than any number.
      *
      * @throws IllegalArgumentException if there are rows but no columns
      */

@@ -18,15 +18,15 @@ import java.util.stream.Collectors;
  * <p>{@link #forward} and {@link #infer} run the layers from the first to the last, {@link #backward} from the last
  * to the first: the chain rule, each layer's dx being the dy of the one before.
  *
- * <p>Shapes are checked along the chain before anything runs, as far as the layers are built in. When a layer refuses
- * a batch for another reason (a NaN, say), the layers before it have taken the batch in: their running statistics
- * have moved.
+ * <p>Shapes are checked along the chain before anything runs, up to the first layer that is not built in. When a layer
+ * refuses a batch for another reason (a NaN, say), the layers before it have already processed the batch: their running
+ * statistics have moved.
  *
  * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
  * network, nested networks included.
  *
- * <p>Memory: the last pass, and what its layers handed on to each other, stay until the next one. A {@link #folded}
- * copy has neither.
+ * <p>Memory: the last training pass, with the intermediate results between the layers, is kept until the next one. A
+ * {@link #folded} copy that only infers keeps none.
  *
  * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
  * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that. Either is
@@ -34,9 +34,9 @@ import java.util.stream.Collectors;
  */
 public final class Network extends BuiltInLayer implements Layer {
     private final List<Layer> layers;
-    /** Arrays of the last pass, which its layers' passes refer to and the next pass uses again. */
+    /** Arrays of the last forward pass, which its layers' passes refer to and the next pass overwrites. */
     private final double[][] outputs;
-    /** The same of the last backward. */
+    /** Arrays of the last backward pass, which the next one overwrites. */
     private final double[][] gradients;
 
     private Pass pass;
@@ -51,7 +51,7 @@ public final class Network extends BuiltInLayer implements Layer {
      *
      * @param layers the layers, first to last
      * @throws IllegalArgumentException if a layer or parameter object occurs twice
-     * @throws IllegalStateException if a layer has no {@link #state}, two of its parameters having one name
+     * @throws IllegalStateException if {@link #state} of a layer fails because two of its parameters have the same name
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");
@@ -252,7 +252,7 @@ public final class Network extends BuiltInLayer implements Layer {
             if (i > 0 && isFollowedByRelu(i - 1)) {
                 ReLU relu = (ReLU) layers.get(i);
                 BatchNorm norm = (BatchNorm) layers.get(i - 1);
-                // Both gradients go over the one before, if nobody else sees it.
+                // The masked gradient overwrites the incoming one, and dx the masked one, if nobody else sees them.
                 double[] masked = between(gradients, i, pass.rows, norm.features());
                 i--;
                 double[] array = masked != null && isBetween(i - 1) && Normalization.worksInPlace(norm.features())
@@ -338,15 +338,15 @@ public final class Network extends BuiltInLayer implements Layer {
      * W' = W·γ/√(σ² + ε)
      * b' = (b − μ)·γ/√(σ² + ε) + β
      * }</pre>
-     * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be; then fold the
-     * networks around it, {@code new Network(front.folded(), own, back.folded())}, own being a second layer that was given
-     * the state of the first.
+     * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be copied; then fold
+     * the networks around it, {@code new Network(front.folded(), own, back.folded())}, where own is a second instance
+     * of that layer, restored from the state of the first.
      *
-     * <p>Numerical behavior: a pass less over the batch, for the promise that a batch norm is exact given what it
-     * receives: y is {@code x·W' + b'}, and what cancels between the terms is lost, as in any affine layer. W' and b' are
-     * formed in twice the working precision and rounded once. With k inputs, {@code u = 2⁻⁵³} and {@code γₖ = k·u/(1 −
-     * k·u)}, the error of an entry of y against the exact batch norm of the exact {@code x·W + b} is at most
-     * {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
+     * <p>Numerical behavior: folding saves a pass over the batch and gives up the promise that a batch norm is exact
+     * given what it receives: y is {@code x·W' + b'}, and what cancels between the terms is lost, as in any affine
+     * layer. W' and b' are formed in twice the working precision and rounded once. With k inputs, {@code u = 2⁻⁵³} and
+     * {@code γₖ = k·u/(1 − k·u)}, the error of an entry of y against the exact batch norm of the exact {@code x·W + b}
+     * is at most {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
      *
      * @throws IllegalArgumentException if a layer is of a user's type; or if, in a batch norm to be merged, {@code σ² +
      *     ε} is 0, the number of columns is not that of the affine layer's outputs, or a folded coefficient is NaN or

@@ -25,9 +25,9 @@ import java.util.function.IntFunction;
  * something is a fused multiply-add, so {@code sgd(η)} is {@link Matrix#plusScaled w.plusScaled(−η, g)} to the bit. NaN
  * and ±Infinity pass through IEEE 754 arithmetic.
  *
- * <p>b, m, v and t belong to a {@link Parameter} object, from its first step on, and are kept as long as the optimizer
- * and the parameter are: one array of the parameter's size for momentum, two for Adam. So one optimizer may serve
- * several networks, and two may serve one, such as one with decay for weights and one without for the rest.
+ * <p>b, m, v and t belong to a {@link Parameter} object, from its first step on, and are kept as long as both the
+ * optimizer and the parameter exist: one array of the parameter's size for momentum, two for Adam. So one optimizer may
+ * serve several networks, and two may serve one, such as one with decay for weights and one without for the rest.
  *
  * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
  * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for
@@ -99,13 +99,13 @@ public final class Optimizer {
     /**
      * {@return Adam}
      *
-     * <p>A gradient whose entry is 0 from the first step on leaves w as it is. With ε = 0 it makes w NaN, and one whose
-     * (1 − β₂)·g² underflows, below about 5e-161, makes w infinite. Where (1 − β₂)·g² overflows, v is +Infinity from
-     * then on and w stands still, or becomes NaN where g − m overflows too.
+     * <p>An entry of w whose gradient has been 0 since the first step does not change. With ε = 0 it becomes NaN, and
+     * one whose (1 − β₂)·g² underflows, at |g| below about 5e-161, becomes infinite. Where (1 − β₂)·g² overflows, v is
+     * +Infinity from then on and w stops changing, or becomes NaN where g − m overflows too.
      *
      * @param rate the learning rate η, at least 0 and finite
-     * @param beta1 β₁, what a step keeps of the mean of the gradients; at least 0 and less than 1
-     * @param beta2 β₂, what a step keeps of the mean of their squares; at least 0 and less than 1
+     * @param beta1 β₁, the decay rate of the running mean of the gradients; at least 0 and less than 1
+     * @param beta2 β₂, the decay rate of the running mean of their squares; at least 0 and less than 1
      * @param epsilon ε, added to the root; at least 0 and finite
      * @throws IllegalArgumentException if a number is outside its range
      */

@@ -18,8 +18,8 @@ public final class Parameter {
     /**
      * Makes a parameter without a gradient.
      *
-     * @param name the name, not empty and without dots; {@link Layer#state} as it is by default needs one of its own for
-     *     each parameter of a layer
+     * @param name the name, not empty and without dots; the default {@link Layer#state} needs the names within a layer
+     *     to be distinct
      * @param value the initial value; its shape is the parameter's for good
      * @throws IllegalArgumentException if the name is empty or has a dot
      */
@@ -45,8 +45,8 @@ public final class Parameter {
     /**
      * Replaces the value.
      *
-     * @param value a matrix of the old one's shape
-     * @throws IllegalArgumentException if the shape is another
+     * @param value a matrix of the same shape as the old one
+     * @throws IllegalArgumentException if the shapes differ
      */
     public void setValue(Matrix value) {
         Checks.requireShape(value, this.value.rows(), this.value.columns(), "Parameter.setValue", name);
@@ -76,8 +76,8 @@ public final class Parameter {
     }
 
     /**
-     * The array of a gradient that nobody was shown, to be written over by the next one, until which there
-     * is none; null if there is no such array.
+     * The array of the present gradient, to be overwritten by the next one, if no caller has seen it; else null. After
+     * an array is returned there is no gradient until the next one is set.
      */
     double[] spareArray() {
         if (gradient == null || shown) {
@@ -89,10 +89,10 @@ public final class Parameter {
     }
 
     /**
-     * Replaces the gradient: what a layer does in {@code backward}, and who adds up or clips gradients before a step.
+     * Replaces the gradient. A layer calls this in {@code backward}; so may code that adds up or clips gradients.
      *
      * @param gradient a matrix of the value's shape
-     * @throws IllegalArgumentException if the shape is another
+     * @throws IllegalArgumentException if the shapes differ
      */
     public void setGradient(Matrix gradient) {
         Checks.requireShape(gradient, value.rows(), value.columns(), "Parameter.setGradient", name);

@@ -26,9 +26,9 @@ import java.util.regex.Pattern;
  * <tr><td>nothing</td><td>{@code i.num_batches_tracked}, an I64</td><td>[]</td></tr>
  * </table>
  *
- * <p>The tensors do not say which modules a model has: {@code ReLU} and others have no tensors, ε and momentum are
- * none. So a text goes with them, as metadatum {@value #MODULES} of the file or as an argument, and nothing is guessed.
- * It lists the modules as {@code print(model)} does, or as Python makes them:
+ * <p>The tensors do not say which modules a model has: {@code ReLU} and others have no tensors, and ε and momentum are
+ * not stored as tensors. So a text goes with them, as metadata entry {@value #MODULES} of the file or as an argument,
+ * and nothing is guessed. It lists the modules as {@code print(model)} does, or as Python makes them:
  * <pre>{@code
  * Linear(64, 100), BatchNorm1d(100, eps=0.00001, momentum=0.1), ReLU(), Linear(100, 10)
  * }</pre>
@@ -45,8 +45,8 @@ import java.util.regex.Pattern;
  * safetensors.torch.save_file(model.state_dict(), "network.safetensors", metadata={"modules": str(model)})
  * }</pre>
  *
- * <p>Numerical behavior: exact in both directions. {@code num_batches_tracked}, which counts batches that are not
- * counted here and which PyTorch does not use when it has a momentum, is written as 0 and read over.
+ * <p>Numerical behavior: values are transferred exactly in both directions. {@code num_batches_tracked}, which has no
+ * counterpart here and which PyTorch does not use when it has a momentum, is written as 0 and ignored when reading.
  */
 public final class PyTorch {
     private static final String MODULES = "modules";
@@ -70,7 +70,7 @@ public final class PyTorch {
     private PyTorch() {}
 
     /**
-     * {@return the state dict of the network, as F64 tensors, with the modules as metadatum} For a model in single
+     * {@return the state dict of the network, as F64 tensors, with the modules as a metadata entry} For a model in single
      * precision see {@link Safetensors#asFloat32}.
      *
      * @param network a network of {@code Affine}, {@code BatchNorm} and {@code ReLU} layers
@@ -123,8 +123,8 @@ public final class PyTorch {
     /**
      * {@return a network of the modules that the file lists, with their parameters and running statistics}
      *
-     * @param file a state dict with metadatum {@value #MODULES}
-     * @throws IllegalArgumentException if the file has no such metadatum, or as {@link #network(Safetensors, String)}
+     * @param file a state dict with metadata entry {@value #MODULES}
+     * @throws IllegalArgumentException if the file has no such entry, or as {@link #network(Safetensors, String)}
      *     says
      */
     public static Network network(Safetensors file) {
@@ -134,7 +134,7 @@ public final class PyTorch {
         if (modules == null) {
             throw Checks.refusal(
                     "PyTorch.network",
-                    "metadatum " + MODULES,
+                    "metadata entry " + MODULES,
                     "missing",
                     "the modules as print(model) shows them; pass them as argument");
         }
@@ -145,7 +145,7 @@ public final class PyTorch {
      * {@return a network of the given modules, with their parameters and running statistics from the file} A {@code
      * Linear} with {@code bias=False} becomes an {@code Affine} with zero bias.
      *
-     * @param file a state dict; what it says of its modules does not count
+     * @param file a state dict; its own metadata entry {@value #MODULES}, if any, is ignored
      * @param modules the modules as {@code print(model)} shows them, or as Python makes them
      * @throws IllegalArgumentException if the text is not understood; if there is a module other than {@code Linear},
      *     {@code BatchNorm1d} and {@code ReLU}; if a batch norm is without ε or momentum or has {@code affine=False} or

@@ -5,8 +5,8 @@ import io.github.backnorm.internal.Elementwise;
 /**
  * Rectified linear unit, entry by entry: {@code a = max(y, 0)}.
  *
- * <p>Shapes: input and output are N×L, for any N and L. In the terms of {@link Layer}, x is the derivation's y and y
- * its a.
+ * <p>Shapes: input and output are N×L, for any N and L. The x and y of {@link Layer} are y and a here and in the
+ * derivation.
  *
  * <p>Given {@code da = ∂L/∂a}, {@link #backward} computes {@code dy = da} where y &gt; 0 and {@code dy = 0}
  * elsewhere, at the kink y = 0 too.

@@ -32,8 +32,8 @@ import java.util.Objects;
  * magnitude. States are written as F64, or after {@link #asFloat32} as F32; what was read keeps its type. ±Infinity and
  * −0.0 are kept; NaN stays NaN, without its payload.
  *
- * <p>The same tensors and metadata are the same bytes, in whatever order a map has them: tensors are in the order of
- * type and name, metadata in the order of their names.
+ * <p>The same tensors and metadata give the same bytes, whatever their order in a map: tensors are in the order of type
+ * and then name, metadata in the order of names.
  *
  * <p>Threads: safe for use by any number of them.
  *
@@ -173,8 +173,8 @@ public final class Safetensors {
     }
 
     /**
-     * {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} PyTorch's own names and weights are
-     * others (its weights are transposed, which square ones do not show): {@link PyTorch#network} reads those.
+     * {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} A file from PyTorch has other
+     * names and transposed weights (which a square weight does not reveal): read it with {@link PyTorch#network}.
      */
     public Map<String, Matrix> state() {
         Map<String, Matrix> state = new LinkedHashMap<>();
@@ -188,7 +188,7 @@ public final class Safetensors {
     }
 
     /**
-     * {@return this content with one more metadatum, or with another value for one that it has}
+     * {@return this content with one more metadata entry, or with another value for one that it has}
      *
      * @param key its name
      * @param value its text
@@ -204,7 +204,7 @@ public final class Safetensors {
 
     /**
      * {@return this content with every F64 tensor as F32: half the size, and the type of most models in PyTorch} Each
-     * entry is rounded to the nearest float, ties to even; entries below about 1.4e-45 may become 0.
+     * entry is rounded to the nearest float, ties to even; magnitudes below about 1.4e-45 may become 0.
      *
      * @throws IllegalArgumentException if a finite entry is beyond the range of float
      */
@@ -231,9 +231,9 @@ public final class Safetensors {
     }
 
     /**
-     * Writes this content to a file, whole or not at all: into another file beside it, which is forced to the disk and
-     * then takes the file's place in one step. A crash leaves the old file or the new one, and perhaps the other one,
-     * whose name ends with {@code .tmp}. A symbolic link to a file is followed. The file has the permissions of a new one.
+     * Writes this content to a file atomically: to a temporary file beside it, which is forced to the disk and then
+     * renamed. A crash leaves the old file or the new one, and perhaps the temporary one, whose name ends with {@code
+     * .tmp}. A symbolic link is followed. The file has the permissions of a newly created one.
      *
      * @param file the file; replaced if it exists
      * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB

@@ -4,11 +4,11 @@
  * <p>A {@link io.github.backnorm.Matrix} is an immutable value whose rows are samples. A {@link
  * io.github.backnorm.Layer} has {@code forward} and {@code backward} for training and {@code infer} for serving;
  * {@link io.github.backnorm.Affine}, {@link io.github.backnorm.BatchNorm} and {@link io.github.backnorm.ReLU} are
- * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds
- * what training changes and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the first gradient, an
- * {@link io.github.backnorm.Optimizer} makes the step, and {@link io.github.backnorm.GradientCheck} tests layers of
- * one's own. {@link io.github.backnorm.Safetensors} puts models into files, {@link io.github.backnorm.PyTorch} in the
- * layout that PyTorch has for them.
+ * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds a
+ * trainable value and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the gradient that {@code
+ * backward} starts from, an {@link io.github.backnorm.Optimizer} makes the step, and {@link
+ * io.github.backnorm.GradientCheck} tests layers of your own. {@link io.github.backnorm.Safetensors} reads and writes
+ * models as files, and {@link io.github.backnorm.PyTorch} converts networks to and from PyTorch's names and layout.
  *
  * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
  * refused with a {@link java.lang.NullPointerException} that names it.

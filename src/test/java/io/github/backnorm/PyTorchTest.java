@@ -175,8 +175,9 @@ final class PyTorchTest {
         Safetensors file = Safetensors.of(Map.of());
         assertThatThrownBy(() -> PyTorch.network(file))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessage("PyTorch.network: metadatum modules is missing, expected the modules as print(model) shows"
-                        + " them; pass them as argument");
+                .hasMessage(
+                        "PyTorch.network: metadata entry modules is missing, expected the modules as print(model) shows"
+                                + " them; pass them as argument");
     }
 
     static List<Arguments> refusedModules() {

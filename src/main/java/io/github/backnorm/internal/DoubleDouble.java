@@ -71,9 +71,10 @@ record DoubleDouble(double hi, double lo) {
     /**
      * The sum, within {@code (3u² + 5u³)·(|this| + |other|)}, which may be more than what is left of it where it cancels.
      *
-     * <p>Of A, the magnitudes of the leading words: the low words make up at most u·A and their addition costs u² of A,
-     * the addition of the leading words' error, at most u·A too, 2u² + u³. What is added last is exact: where it
-     * could exceed the sum of the leading words, that has cancelled to a multiple of its last place, or to 0.
+     * <p>Let A be the sum of the magnitudes of the leading words. The low words amount to at most u·A, and adding them
+     * costs u²·A; adding the error of the leading words' sum, also at most u·A, costs (2u² + u³)·A. The last addition
+     * is exact: where its second term could exceed the sum of the leading words, that has cancelled to a multiple of
+     * its last place, or to 0.
      */
     DoubleDouble plus(DoubleDouble other) {
         DoubleDouble high = sum(hi, other.hi);

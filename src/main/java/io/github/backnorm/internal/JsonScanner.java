@@ -6,8 +6,8 @@ import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The tokens of a JSON text (RFC 8259) in which numbers are integers, none of them negative. Who reads a value calls
- * for what must come next, so a text cannot nest deeper than its reader's own calls do.
+ * The tokens of a JSON text (RFC 8259) in which numbers are integers, none of them negative. The caller asks for the
+ * token that must come next, so a text cannot nest deeper than the caller's own calls do.
  *
  * <p>Works on bytes: all of JSON's own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
  * Strings are decoded strictly: malformed UTF-8, control characters and surrogates that stand alone are refused.

@@ -77,7 +77,7 @@ public final class Losses {
         return Math.fma(exp, -gap.lo(), exp);
     }
 
-    /** The index of the largest of n entries, the first of equals; any index if one is NaN. */
+    /** The index of the largest of n entries, the first one in case of a tie; any index if one is NaN. */
     private static int indexOfLargest(double[] a, int start, int n) {
         int largest = start;
         for (int at = start + 1; at < start + n; at++) {

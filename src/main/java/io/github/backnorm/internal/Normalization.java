@@ -20,7 +20,7 @@ import java.util.function.Function;
  * {@code μ² > 5·Σ u²}, by μ rounded, for then every entry is within a factor of two of μ. The mean is c and a remainder
  * {@code r = mean(d)}, so that errors are relative to the spread of the column and not to its mean. u itself is never
  * formed. In what is summed and in what is applied, {@code u = d − r} is multiplied out, so that each entry is read once
- * for both sums, and r goes into numbers that a column has one of:
+ * for both sums, and r goes into per-column quantities:
  * <pre>{@code
  * Σ u²   = Σ d² − r·Σ d
  * Σ dy·u = Σ dy·d − r·Σ dy
@@ -30,7 +30,7 @@ import java.util.function.Function;
  * r² is at most 5N·σ², and what cancels costs a factor of 5N + 1 at most.
  *
  * <p>Two words. The loops over entries are {@link Kernels}; they carry the rounding errors of products and sums in a
- * second word, and round once, in their last addition. Numbers of a column are {@link DoubleDoubles}.
+ * second word, and round once, in their last addition. Per-column quantities are {@link DoubleDoubles}.
  *
  * <p>Blocks. Rows are taken in blocks of {@value #BLOCK}; within one, a sum and the sum of its errors are apart, and at
  * its end they are made a double-double again. A longer block would lose digits where the pivot is far from the mean, a

@@ -19,15 +19,15 @@ import java.util.function.Supplier;
  * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has
  * begun, so that nothing is ever stuck: not inside a parallel stream, whose threads are the same, not when the pool is
  * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
- * Requests for help that nobody has taken are withdrawn, for they lie over what the caller has forked before, and would
- * keep it from taking that up.
+ * Requests for help that nobody has taken are withdrawn: in the caller's queue they lie on top of tasks that it forked
+ * earlier, and would keep it from running those.
  * Products are cut into about {@value #TASKS_PER_THREAD} tasks a thread.
  *
  * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
  * in its caches much of what it wrote in the job before.
  *
  * <p>A thread that came to help looks for more work for a moment before it goes back to the pool, unless others' work
- * waits there, for to wake it up takes as long as a small product. Meanwhile smaller work is worth its help.
+ * waits there, because waking a thread takes as long as a small product. While one is looking, smaller work is shared.
  *
  * <p>When a task throws, no further one is begun, and the caller gets the first exception once none runs any more.
  *

@@ -136,8 +136,8 @@ public final class SafetensorsFile {
     }
 
     /**
-     * Writes the file in another place beside the old one, forces it to the disk, and then puts it there in one step:
-     * a crash leaves the old file or the new one, and perhaps that other one, whose name ends with .tmp.
+     * Writes a temporary file beside the old one, forces it to the disk, and then renames it in one step: a crash
+     * leaves the old file or the new one, and perhaps the temporary one, whose name ends with .tmp.
      */
     public void write(byte[] header, Path file) throws IOException {
         Path target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath(); // a link stays, and leads there

@@ -169,8 +169,8 @@ final class ScalarKernels extends Kernels {
     }
 
     /**
-     * Copies of the first n entries of some arrays, for one row, which they do not pay for, the arrays themselves; then
-     * so many more arrays.
+     * Copies of the first n entries of the given arrays, or, for one row, where copies do not pay, these arrays
+     * themselves; then {@code more} new arrays of at least n zeros.
      */
     private static double[][] aligned(int m, int n, int more, double[]... arrays) {
         int copies = m == 1 ? 0 : arrays.length;

@@ -24,7 +24,7 @@ final class ScaledColumn {
     private static final int REDUCTION = 32;
 
     private final double[] h; // empty where mean and variance are given
-    /** Of the power of two that the column is divided by; all that follows is of that column. */
+    /** Exponent of the power of two that the column is divided by; the fields below are those of the scaled column. */
     private final int exponent;
 
     private final double scale; // 2^−exponent

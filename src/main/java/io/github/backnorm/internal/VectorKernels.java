@@ -127,8 +127,8 @@ final class VectorKernels extends Kernels {
     /**
      * {@code C = S + A·B} of a strip and a panel of k lines.
      *
-     * <p>Tiles count by A's index, so that JDK 17 checks those of A before the loop. They store what the loop leaves as
-     * it is: an add or an fma after it made objects of the results, in some JVMs or in all.
+     * <p>The loops count by the index into A, so that JDK 17 checks A's bounds before the loop. After the loop the
+     * results are only stored: an add or an fma there made C2 allocate them as objects, in some JVMs or in all.
      *
      * @param rows how many of the strip are wanted; others may be written too
      * @param vectors the same of the panel, as {@link #vectors} says
@@ -425,21 +425,23 @@ final class VectorKernels extends Kernels {
     }
 
     // Batch norm and ReLU. A kernel goes along the rows of a block in groups of as many columns as there are lanes. It
-    // takes two or four rows at a time where it forms sums, and four where it writes entries, so that what a group has
-    // one of is read once for all of them. Loops of two rounds, also one in the other, are always unrolled. Last rows,
-    // and columns fewer than lanes, go to the scalar kernels. (Masked loads and stores are many times slower on JDK
-    // 17.)
+    // takes two or four rows at a time where it forms sums, and four where it writes entries, so that the per-column
+    // values are loaded once for all of them. Loops of two rounds, nested ones too, are always unrolled. The last rows,
+    // and matrices with fewer columns than lanes, go to the scalar kernels. (Masked loads and stores are many times
+    // slower on JDK 17.)
     //
-    // The last group of columns begins as many before the end, and shares some with the group before. Their entries are
-    // computed twice, so batch norm's must not be written over what they come from then (ReLU's gradient may: masked
-    // twice is masked once). Their sums are added to a copy, and only those of the other columns go back.
+    // If the number of columns is no multiple of the lanes, the last group ends at the last column and overlaps the one
+    // before. Entries in the overlap are computed twice, so batch norm's results must not then overwrite its inputs
+    // (ReLU's gradient may: masking is idempotent). Sums are formed in a copy, of which only the columns outside the
+    // overlap are copied back.
     //
-    // Vectors meet no methods but their own module's, which C2 is bound to inline. A helper of ours it would leave out
-    // where a caller has grown large, and what is handed to a method that is not inlined is an object. So the errors of
-    // sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in of its second term.
+    // Vectors are passed to no methods but their own module's, which C2 must inline. It may not inline a helper of ours
+    // into a caller that has grown large, and a vector passed to a method that is not inlined is allocated as an
+    // object. So the errors of sums (DoubleDouble.sumError) are written out, "rounded" being what the sum has taken in
+    // of its second term.
     //
-    // What a loop carries from one row to the next is an argument there, never the receiver of a call: as such it was
-    // an object in one JVM of ten.
+    // A value that a loop carries from one row to the next is always an argument of a call, never its receiver: as
+    // receiver it was allocated in one JVM of ten.
     //
     // In batch norm's sums about half of the subtractions a − b are minus.fma(b, a), minus being −1, which rounds the
     // same: AMD's processors have adders and multipliers apart, and the adders have the more to do.

@@ -10,10 +10,11 @@ import java.util.function.IntConsumer;
  * <p>Structure, from outside in: blocks of the inner index; blocks of rows, each of A packed into strips of six or
  * five rows while a new array for C is zeroed; groups of panels of B, up to four vectors of columns each; tiles, one
  * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so that it
- * stays in the second-level cache, and threads are called together twice a block. A packed operand lies in the order in
- * which a tile reads it, with strides that the compiler knows. The bias is one more line of each panel, and ones the
- * same of each strip. At the edges there are gaps, filled with anything: their tiles go through room for one tile before
- * the panels, of which only what belongs to C is copied.
+ * stays in the second-level cache; threads are synchronized twice a block. A packed operand lies in the order in which
+ * a tile reads it, with strides that the compiler knows. The bias is an extra last line of each panel, multiplied by an
+ * extra line of ones in each strip. Strips and panels that are incomplete, at the edges, are padded with arbitrary
+ * values; their tiles are computed in a buffer of one tile in front of the thread's panels, and only the entries that
+ * belong to C are copied out.
  *
  * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
  * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next

@@ -68,8 +68,8 @@ final class AccuracyTable {
             int n = batch.h().rows();
             for (int j = 0; j < batch.h().columns(); j++) {
                 Column column = new Column(
-                        column(batch.h(), j),
-                        column(batch.dy(), j),
+                        Matrices.column(batch.h(), j),
+                        Matrices.column(batch.dy(), j),
                         batch.epsilon(),
                         batch.gamma().get(0, j),
                         batch.beta().get(0, j));
@@ -176,11 +176,5 @@ final class AccuracyTable {
             case "-inf" -> Double.NEGATIVE_INFINITY;
             default -> Double.parseDouble(text);
         };
-    }
-
-    private static double[] column(Matrix matrix, int j) {
-        double[] column = new double[matrix.rows()];
-        Arrays.setAll(column, k -> matrix.get(k, j));
-        return column;
     }
 }

@@ -282,8 +282,8 @@ final class BatchNormAccuracyTest {
         BatchNorm layer = layer(batch, 1);
         layer.forward(batch.h());
         Matrix dh = layer.backward(batch.dy());
-        Gradients exact =
-                new ExactBatchNorm(column(batch.h(), 0), batch.epsilon()).gradients(1e-3, column(batch.dy(), 0));
+        Gradients exact = new ExactBatchNorm(Matrices.column(batch.h(), 0), batch.epsilon())
+                .gradients(1e-3, Matrices.column(batch.dy(), 0));
         Map<Output, Errors> errors = newErrors();
 
         Comparison comparison = new Comparison(batch, 0, errors);
@@ -614,8 +614,8 @@ final class BatchNormAccuracyTest {
         Pass withoutIt = Pass.of(h, finite, one, one);
 
         for (int j = 0; j < 3; j += 2) {
-            Textbook plain = Textbook.of(column(h, j), column(dy, j), 0, 1, 1);
-            assertThat(limits(column(pass.dh, j))).as("dh[%d]", j).isEqualTo(limits(plain.dh));
+            Textbook plain = Textbook.of(Matrices.column(h, j), Matrices.column(dy, j), 0, 1, 1);
+            assertThat(limits(Matrices.column(pass.dh, j))).as("dh[%d]", j).isEqualTo(limits(plain.dh));
             assertThat(limits(pass.dgamma.get(0, j))).as("dγ[%d]", j).isEqualTo(limits(plain.dgamma));
             assertThat(limits(pass.dbeta.get(0, j))).as("dβ[%d]", j).isEqualTo(limits(plain.dbeta));
         }
@@ -724,8 +724,8 @@ final class BatchNormAccuracyTest {
         Matrix sums = batch.h().columnSums();
         Matrix means = batch.h().columnMeans();
         for (int j = 0; j < columns; j++) {
-            double[] h = column(batch.h(), j);
-            double[] dy = column(batch.dy(), j);
+            double[] h = Matrices.column(batch.h(), j);
+            double[] dy = Matrices.column(batch.dy(), j);
             double epsilon = batch.epsilon();
             double gamma = batch.gamma().get(0, j);
             double beta = batch.beta().get(0, j);
@@ -851,14 +851,8 @@ final class BatchNormAccuracyTest {
         return values;
     }
 
-    private static double[] column(Matrix matrix, int j) {
-        return IntStream.range(0, matrix.rows())
-                .mapToDouble(k -> matrix.get(k, j))
-                .toArray();
-    }
-
     private static Matrix single(Matrix matrix, int j) {
-        return Matrix.of(matrix.rows(), 1, column(matrix, j));
+        return Matrix.of(matrix.rows(), 1, Matrices.column(matrix, j));
     }
 
     private static Matrix scaled(Matrix matrix, int exponent) {

@@ -51,7 +51,8 @@ final class ExactBatchNorm {
     record Gradients(Value dgamma, Value dbeta, Value[] dh) {}
 
     Value mean() {
-        return meanOf(h);
+        BigDecimal n = BigDecimal.valueOf(h.length);
+        return Value.of(quotient(sumOf(h), n), quotient(sizeOf(h), n));
     }
 
     /** The variance with divisor N − 1; it is a sum of squares, and its own size. */
@@ -130,10 +131,6 @@ final class ExactBatchNorm {
         return Value.of(sumOf(a), sizeOf(a));
     }
 
-    static Value mean(double... terms) {
-        return meanOf(decimals(terms));
-    }
-
     /**
      * A real number z, the two words of which are exact to a relative 10⁻³¹, infinite if z is beyond the range of
      * double; and the size S of what is added up to form it, at most the largest double.
@@ -174,11 +171,6 @@ final class ExactBatchNorm {
 
     private static BigDecimal kept(double old, double momentum) {
         return product(BigDecimal.ONE.subtract(new BigDecimal(momentum)), new BigDecimal(old));
-    }
-
-    private static Value meanOf(BigDecimal[] a) {
-        BigDecimal n = BigDecimal.valueOf(a.length);
-        return Value.of(quotient(sumOf(a), n), quotient(sizeOf(a), n));
     }
 
     private static BigDecimal inverseRoot(BigDecimal a) {

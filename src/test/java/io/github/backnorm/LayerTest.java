@@ -490,10 +490,4 @@ final class LayerTest {
     void restore_wrongState_refusedWithAllFaultsAndNothingChanged(Refusal refusal) {
         refusal.assertRefused(bare(), X);
     }
-
-    @Test
-    void scale_gradients_agreeWithDifferences() {
-        Gradients.assertAgreeWithDifferences(
-                "seed " + SEED, Kind.SCALE.make(), X, Matrices.uniform(BATCH, 3, SEED + 35));
-    }
 }

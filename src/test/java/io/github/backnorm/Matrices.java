@@ -11,4 +11,8 @@ final class Matrices {
         Random random = new Random(seed);
         return Matrix.generate(rows, columns, (row, column) -> 2 * random.nextDouble() - 1);
     }
+
+    static double[] column(Matrix matrix, int j) {
+        return matrix.transpose().row(j).toArray();
+    }
 }

@@ -3,9 +3,8 @@ package io.github.backnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
 
-import com.sun.management.ThreadMXBean;
+import io.github.backnorm.internal.Allocation;
 import java.io.IOException;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.SeekableByteChannel;
@@ -16,8 +15,6 @@ import java.util.Random;
 
 /** Safetensors files with random mistakes in them, and what the reader may do with them. */
 final class SafetensorsFuzz {
-    private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-
     /** What a mistake may put in. */
     private static final List<String> PIECES = List.of(
             "{",
@@ -193,13 +190,13 @@ final class SafetensorsFuzz {
      * Safetensors#read} says. Returns the content, or null if the file was refused.
      */
     static Safetensors read(byte[] file, String description) {
-        long before = THREADS.getCurrentThreadAllocatedBytes();
+        long before = Allocation.now();
         Result result = read(file);
-        long allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
+        long allocated = Allocation.now() - before;
         if (allocated > result.bound) {
-            before = THREADS.getCurrentThreadAllocatedBytes();
+            before = Allocation.now();
             read(file); // once more, for the first time may have loaded classes
-            allocated = THREADS.getCurrentThreadAllocatedBytes() - before;
+            allocated = Allocation.now() - before;
         }
         if (result.other != null) {
             fail(description, result.other);

@@ -97,18 +97,6 @@ final class ColumnsTest {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(ints = {0, 1, 3})
-    void addRow_anyNumberOfRows_addsToEach(int m) {
-        double[] a = uniform(m * N);
-        double[] row = uniform(N);
-        double[] b = new double[m * N];
-        Columns.addRow(m, N, a, row, b);
-        for (int at = 0; at < b.length; at++) {
-            assertThat(b[at]).as("entry %d, seed %d", at, SEED).isEqualTo(a[at] + row[at % N]);
-        }
-    }
-
     private static BigDecimal exactSum(int m, double[] a, int column) {
         BigDecimal sum = BigDecimal.ZERO;
         for (int i = 0; i < m; i++) {

@@ -99,11 +99,6 @@ final class ParallelTest {
     }
 
     @Test
-    void run_tasksThatWaitForEachOther_useAsManyThreads() {
-        assertAllThreadsWork();
-    }
-
-    @Test
     void run_workers_areMadeOnceForEachThread() {
         AtomicIntegerArray done = new AtomicIntegerArray(30);
         AtomicInteger workers = new AtomicInteger();

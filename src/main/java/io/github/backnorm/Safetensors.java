@@ -233,7 +233,7 @@ public final class Safetensors {
     /**
      * Writes this content to a file atomically: to a temporary file beside it, which is forced to the disk and then
      * renamed. A crash leaves the old file or the new one, and perhaps the temporary one, whose name ends with {@code
-     * .tmp}. A symbolic link is followed. The file has the permissions of a newly created one.
+     * .tmp}. A symbolic link to a file is followed. The file has the permissions of a newly created one.
      *
      * @param file the file; replaced if it exists
      * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB

@@ -170,7 +170,7 @@ public final class Affine extends ArrayLayer implements Layer {
                     Checks.shape(rows, columns),
                     "Nx" + inputs() + " (the layer has " + inputs() + " inputs)");
         }
-        if ((long) rows * outputs() > Checks.MAX_ENTRIES) {
+        if ((long) rows * outputs() > Checks.MAX_ENTRIES) { // so that the text is formed only then
             Checks.requireSize(rows, outputs(), "Affine." + method);
         }
         return outputs();

@@ -16,13 +16,13 @@ import java.util.function.UnaryOperator;
  * <pre>{@code
  * D(h) = (L(z + h) − L(z − h))/2h = ∂L/∂z + h²·L‴/6 + O(h⁴) + r,   |r| about u·|L|/h,   u = 2⁻⁵³
  * }</pre>
- * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of the same order. If they disagree, the check
- * is repeated with h/16 and h/256, which keeps kinks near z outside the interval and resolves strongly curved losses.
+ * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of the same order. If they disagree, h/16
+ * is tried, and then h/256, which keeps kinks near z outside the interval and resolves strongly curved losses.
  * At a kink itself, where the differences to the left and to the right disagree however small h is, any gradient
  * between the two counts as right, and the entry as skipped.
  *
  * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if that
- * is more, since smaller gradients are lost in rounding. The smallest error of the three steps counts, so a wrong
+ * is more, since smaller gradients are lost in rounding. The smallest error of the steps tried counts, so a wrong
  * gradient shows its full error only if it or D is at least about {@code |L|/100}. Right gradients have errors below
  * about 1e-5, wrong ones of the order of 1, if entries are of the order of 1: the step does not shrink with smaller
  * entries. A loss of a size comparable with its gradients makes the check sharpest. {@code forward} must be a function
@@ -107,7 +107,7 @@ public final class GradientCheck {
 
     private record Named(String name, Parameter parameter, Matrix gradient) {}
 
-    /** Collects the parameters and their gradients as of now, a network's with their layers' numbers in front as in its state. */
+    /** Collects the parameters and their present gradients, a network's with their layers' numbers as in its state. */
     private static void collect(String prefix, Layer layer, List<Named> parameters) {
         if (layer instanceof Network network) {
             for (int i = 0; i < network.layers().size(); i++) {

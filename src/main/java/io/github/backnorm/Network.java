@@ -19,14 +19,14 @@ import java.util.stream.Collectors;
  * to the first: the chain rule, each layer's dx being the dy of the one before.
  *
  * <p>Shapes are checked along the chain before anything runs, up to the first layer that is not built in. When a layer
- * refuses a batch for another reason (a NaN, say), the layers before it have already processed the batch: their running
+ * refuses a batch later (for its shape, behind such a layer, or for a NaN, say), the layers before it have already processed the batch: their running
  * statistics have moved.
  *
  * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
  * network, nested networks included.
  *
- * <p>Memory: the last training pass, with the intermediate results between the layers, is kept until the next one. A
- * {@link #folded} copy that only infers keeps none.
+ * <p>Memory: the last training pass, with the intermediate results and gradients between the layers, is kept until the
+ * next one. A {@link #folded} copy that only infers keeps none.
  *
  * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
  * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that. Either is

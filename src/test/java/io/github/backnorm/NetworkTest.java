@@ -440,6 +440,14 @@ final class NetworkTest {
         LayerTest.assertNoPass(network, X);
     }
 
+    @Test
+    void forward_usersLayerGivesMisfitToBatchNormWithRelu_refusedBeforeItsArrayIsMade() {
+        Network network = new Network(new Custom(x -> x, dy -> dy), new BatchNorm(3_000), new ReLU(), new ReLU());
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.forward(Matrix.zeros(1_100_000, 0)))
+                .withMessage("Network.forward: layer 1 (BatchNorm): x is 1100000x0, expected Nx3000");
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {0, 1})
     void backward_usersLayerGivesMisfit_namedInRefusal(int place) {

@@ -1,8 +1,8 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Elementwise;
-import io.github.backnorm.internal.FormatFault;
-import io.github.backnorm.internal.SafetensorsFile;
+import io.github.backnorm.internal.safetensors.FormatFault;
+import io.github.backnorm.internal.safetensors.SafetensorsFile;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

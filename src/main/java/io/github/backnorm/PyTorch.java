@@ -1,8 +1,8 @@
 package io.github.backnorm;
 
-import io.github.backnorm.internal.ElementType;
-import io.github.backnorm.internal.FormatFault;
-import io.github.backnorm.internal.StoredTensor;
+import io.github.backnorm.internal.safetensors.ElementType;
+import io.github.backnorm.internal.safetensors.FormatFault;
+import io.github.backnorm.internal.safetensors.StoredTensor;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;

@@ -1,9 +1,9 @@
 package io.github.backnorm;
 
-import io.github.backnorm.internal.ElementType;
-import io.github.backnorm.internal.FormatFault;
-import io.github.backnorm.internal.SafetensorsFile;
-import io.github.backnorm.internal.StoredTensor;
+import io.github.backnorm.internal.safetensors.ElementType;
+import io.github.backnorm.internal.safetensors.FormatFault;
+import io.github.backnorm.internal.safetensors.SafetensorsFile;
+import io.github.backnorm.internal.safetensors.StoredTensor;
 import java.io.IOException;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Files;

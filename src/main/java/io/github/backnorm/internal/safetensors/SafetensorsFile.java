@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.safetensors;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;

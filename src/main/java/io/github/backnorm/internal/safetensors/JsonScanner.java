@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.safetensors;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.github.backnorm.LayerTest.Refusal;
+import io.github.backnorm.internal.Waiting;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -485,7 +486,7 @@ final class BatchNormTest {
     }
 
     @Test
-    @Timeout(60)
+    @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     void inferAndState_statisticsReplacedMeanwhile_readOnePair() throws Exception {
         BatchNorm layer = layer(0, Matrix.ofRow(1), Matrix.ofRow(0));
         Matrix x = Matrix.ofRow(50);
@@ -497,17 +498,18 @@ final class BatchNormTest {
         AtomicBoolean done = new AtomicBoolean();
         ExecutorService pool = Executors.newSingleThreadExecutor();
         try {
-            Future<?> writer = pool.submit(() -> {
-                for (int i = 0; !done.get(); i++) {
-                    List<Matrix> pair = pairs.get(i % 2);
-                    layer.setRunningStatistics(pair.get(0), pair.get(1));
+            Future<?> writer = pool.submit(() -> Waiting.until(() -> {
+                pairs.forEach(pair -> layer.setRunningStatistics(pair.get(0), pair.get(1)));
+                return done.get();
+            }));
+            Waiting.until(() -> {
+                for (int i = 0; i < 200_000; i++) {
+                    inferred.add(layer.infer(x).get(0, 0));
+                    Map<String, Matrix> state = layer.state();
+                    read.add(List.of(state.get("runningMean"), state.get("runningVariance")));
                 }
+                return writer.isDone() || (inferred.size() >= 2 && read.size() >= 2);
             });
-            for (int i = 0; i < 200_000 || inferred.size() < 2 || read.size() < 2; i++) {
-                inferred.add(layer.infer(x).get(0, 0));
-                Map<String, Matrix> state = layer.state();
-                read.add(List.of(state.get("runningMean"), state.get("runningVariance")));
-            }
             done.set(true);
             writer.get();
         } finally {

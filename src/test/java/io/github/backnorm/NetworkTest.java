@@ -12,6 +12,7 @@ import static org.junit.jupiter.params.provider.Arguments.arguments;
 import io.github.backnorm.LayerTest.Bare;
 import io.github.backnorm.LayerTest.Custom;
 import io.github.backnorm.LayerTest.Refusal;
+import io.github.backnorm.internal.Waiting;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -763,7 +764,7 @@ final class NetworkTest {
 
     /** Each thread infers an x of its own, so that anything that the threads share shows in a result. */
     @Test
-    @Timeout(60)
+    @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     void infer_severalThreads_leaveTrainingItsBitsAndAgreeWhenItPauses() throws Exception {
         Network network = nested(SEED);
         int threads = 3;
@@ -776,9 +777,10 @@ final class NetworkTest {
                 Matrix x = Matrices.uniform(4, 3, SEED + i);
                 results.add(pool.submit(() -> {
                     started.countDown();
-                    while (!trained.get()) {
+                    Waiting.until(() -> {
                         network.infer(x);
-                    }
+                        return trained.get();
+                    });
                     Set<Matrix> distinct = new HashSet<>();
                     for (int call = 0; call < 5000; call++) {
                         distinct.add(network.infer(x));

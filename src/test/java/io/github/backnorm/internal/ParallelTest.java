@@ -26,10 +26,14 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** The build gives the common pool three threads, whatever the machine. */
-@Timeout(60)
+/**
+ * The build gives the common pool three threads, whatever the machine.
+ *
+ * <p>Each test runs on a thread of its own. On JUnit's thread a time limit would only interrupt, and {@link
+ * Parallel#run} waits on when it is interrupted.
+ */
+@Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 final class ParallelTest {
-    private static final int SECONDS = 50;
     private static final int THREADS = Parallel.threads;
     private static final double THRESHOLD = Parallel.threshold;
 
@@ -56,10 +60,13 @@ final class ParallelTest {
      * from another thread.
      */
     private static void await(CountDownLatch latch) {
-        for (int i = 0; !isDone(latch, 100); i++) {
-            assertThat(i).as("tenths of a second").isLessThan(10 * SECONDS);
-            new Thread(() -> ForkJoinPool.commonPool().execute(() -> {})).start();
-        }
+        Waiting.until(() -> {
+            boolean done = isDone(latch, 100);
+            if (!done) {
+                new Thread(() -> ForkJoinPool.commonPool().execute(() -> {})).start();
+            }
+            return done;
+        });
     }
 
     private static boolean isDone(CountDownLatch latch, int millis) {
@@ -171,7 +178,7 @@ final class ParallelTest {
         for (int i = 0; i < threads; i++) {
             ForkJoinPool.commonPool().execute(() -> {
                 begun.countDown();
-                isDone(end, 1000 * SECONDS);
+                isDone(end, 1000 * Waiting.SECONDS);
             });
         }
         await(begun);
@@ -203,9 +210,7 @@ final class ParallelTest {
         } finally {
             pool.shutdown();
         }
-        while (ForkJoinPool.commonPool().getQueuedSubmissionCount() > 0) { // until the time is up
-            Thread.onSpinWait();
-        }
+        Waiting.until(() -> ForkJoinPool.commonPool().getQueuedSubmissionCount() == 0);
         assertAllThreadsWork();
     }
 
@@ -220,9 +225,10 @@ final class ParallelTest {
             }
             assertThat(threads).containsExactly(Thread.currentThread());
             assertThat(ForkJoinPool.commonPool().getQueuedSubmissionCount()).isBetween(least, most);
-            while (array.get() != null) { // until the time is up
+            Waiting.until(() -> {
                 System.gc();
-            }
+                return array.get() == null;
+            });
         } finally {
             end.countDown();
         }
@@ -290,17 +296,13 @@ final class ParallelTest {
         AtomicBoolean ended = new AtomicBoolean();
         Parallel.run(2, 2, task -> {
             bothBegun.countDown();
-            while (bothBegun.getCount() > 0) { // until the time is up
-                Thread.onSpinWait();
-            }
+            Waiting.until(() -> bothBegun.getCount() == 0);
             if (Thread.currentThread() != caller) {
                 caller.interrupt();
                 sleep();
                 ended.set(true);
             } else {
-                while (!caller.isInterrupted()) {
-                    Thread.onSpinWait();
-                }
+                Waiting.until(caller::isInterrupted);
             }
         });
         assertThat(Thread.interrupted()).isTrue();
@@ -358,9 +360,7 @@ final class ParallelTest {
     @Test
     void helpers_sleeping_oneForEachMultipleOfTheThreshold() {
         Parallel.threshold = 100;
-        while (Parallel.helpers(99) > 0) { // until no helper is looking for work
-            Thread.onSpinWait();
-        }
+        Waiting.until(() -> Parallel.helpers(99) == 0); // no helper is looking for work
         assertThat(Parallel.helpers(100)).isEqualTo(1);
         assertThat(Parallel.helpers(199)).isEqualTo(1);
         assertThat(Parallel.helpers(200)).isEqualTo(2);
@@ -372,13 +372,12 @@ final class ParallelTest {
     @Test
     void helpers_haveJustWorked_forSmallerWorkForAMoment() {
         Parallel.threshold = 160;
-        do {
+        Waiting.until(() -> {
             assertAllThreadsWork();
-        } while (Parallel.helpers(20) == 0); // until the time is up
+            return Parallel.helpers(20) > 0;
+        });
         assertThat(Parallel.helpers(19)).isZero();
-        while (Parallel.helpers(20) > 0) { // until the time is up
-            Thread.onSpinWait();
-        }
+        Waiting.until(() -> Parallel.helpers(20) == 0);
     }
 
     @ParameterizedTest

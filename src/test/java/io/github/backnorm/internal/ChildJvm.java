@@ -45,8 +45,12 @@ public final class ChildJvm {
                         .redirectErrorStream(true)
                         .redirectOutput(file.toFile())
                         .start();
-                boolean ended = process.waitFor(MINUTES, TimeUnit.MINUTES);
-                process.destroyForcibly();
+                boolean ended;
+                try {
+                    ended = process.waitFor(MINUTES, TimeUnit.MINUTES);
+                } finally {
+                    process.destroyForcibly();
+                }
                 String output = Files.readString(file, StandardCharsets.UTF_8);
                 assertThat(ended && process.exitValue() == 0)
                         .as("%s: %s", command, output)

@@ -23,6 +23,8 @@ final class DocumentationTest {
     private static final Path EXAMPLES = Path.of("src/examples/java/io/github/backnorm/examples");
     private static final Pattern JAVA_BLOCK =
             Pattern.compile("^```java\n(.*?)^```$", Pattern.DOTALL | Pattern.MULTILINE);
+    private static final Pattern MARKED_BLOCK =
+            Pattern.compile("^<!-- run by \\.ci/run -->\n```[a-z]*\n(.*?)^```$", Pattern.DOTALL | Pattern.MULTILINE);
     private static final Pattern LINK = Pattern.compile("\\]\\(([^)#\\s]+)[^)]*\\)");
 
     static List<Path> pages() {
@@ -76,14 +78,16 @@ final class DocumentationTest {
     }
 
     @Test
-    void readme_commands_runDigitsThenTests() {
-        assertThat(read(README).lines().filter(line -> line.startsWith("mvn")).limit(2))
-                .containsExactly("mvn -q test-compile exec:exec", "mvn verify");
+    void readme_markedCommands_runDigitsThenTests() {
+        assertThat(blocks(MARKED_BLOCK, README)).containsExactly("mvn -q test-compile exec:exec\n", "mvn verify\n");
     }
 
     private static List<String> javaBlocks(Path page) {
-        return JAVA_BLOCK
-                .matcher(read(page))
+        return blocks(JAVA_BLOCK, page);
+    }
+
+    private static List<String> blocks(Pattern pattern, Path page) {
+        return pattern.matcher(read(page))
                 .results()
                 .map((MatchResult match) -> match.group(1))
                 .toList();

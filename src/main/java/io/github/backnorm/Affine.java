@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
 import java.util.List;
+import java.util.function.IntFunction;
 import java.util.random.RandomGenerator;
 
 /**
@@ -22,14 +23,13 @@ import java.util.random.RandomGenerator;
  *
  * <p>Threads: as {@link Layer} says; a call reads W and b once each, so it never sees a partly replaced matrix.
  */
-public final class Affine extends ArrayLayer implements Layer {
+public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     private final Parameter weight;
     private final Parameter bias;
     private final List<Parameter> parameters;
-    private Pass pass;
 
     /** What backward needs: the input, and the weight that was used. */
-    private record Pass(Matrix x, Matrix w) {}
+    record Pass(Matrix x, Matrix w) {}
 
     /**
      * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. The weights are drawn row by
@@ -105,17 +105,17 @@ public final class Affine extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
-        return forward(x, null);
+        return forward(x, double[]::new);
     }
 
     @Override
-    Matrix forward(Matrix x, double[] y) {
-        pass = null;
-        outputColumns(x, "forward");
+    Matrix forward(Matrix x, IntFunction<double[]> room) {
+        forget();
+        requireInput(x, Method.FORWARD);
         Matrix w = weight.value();
-        Matrix sum = x.timesPlusRow(w, bias.value(), y);
-        pass = new Pass(x, w);
-        return sum;
+        Matrix h = Matrix.productPlusRow(x.operand(), w.operand(), bias.value(), room); // (1)
+        remember(new Pass(x, w));
+        return h;
     }
 
     /**
@@ -126,8 +126,8 @@ public final class Affine extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix infer(Matrix x) {
-        outputColumns(x, "infer");
-        return x.timesPlusRow(weight.value(), bias.value(), null);
+        requireInput(x, Method.INFER);
+        return Matrix.productPlusRow(x.operand(), weight.value().operand(), bias.value(), double[]::new);
     }
 
     /**
@@ -138,20 +138,21 @@ public final class Affine extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        return backward(dy, null);
+        return backward(dy, double[]::new);
     }
 
     @Override
-    Matrix backward(Matrix dy, double[] dx) {
+    Matrix backward(Matrix dy, IntFunction<double[]> room) {
         backwardParameters(dy);
-        return dy.timesTranspose(pass.w, dx); // (23)
+        return Matrix.product(dy.operand(), pass().w.operand().transposed(), room); // (23)
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        Pass pass = Checks.requirePass(this.pass, "Affine");
+        Pass pass = requirePass();
         Checks.requireShape(dy, pass.x.rows(), outputs(), "Affine.backward", "dy");
-        weight.setOwnGradient(pass.x.transposeTimes(dy, weight.spareArray())); // (21)
+        weight.setOwnGradient(
+                Matrix.product(pass.x.operand().transposed(), dy.operand(), weight::roomForGradient)); // (21)
         bias.setGradient(dy.columnSums()); // (22)
     }
 
@@ -162,7 +163,7 @@ public final class Affine extends ArrayLayer implements Layer {
     }
 
     @Override
-    int outputColumns(int rows, int columns, String method) {
+    int outputColumns(int rows, int columns, Method method) {
         if (columns != inputs()) {
             throw Checks.refusal(
                     "Affine." + method,
@@ -174,16 +175,6 @@ public final class Affine extends ArrayLayer implements Layer {
             Checks.requireSize(rows, outputs(), "Affine." + method);
         }
         return outputs();
-    }
-
-    @Override
-    Object pass() {
-        return pass;
-    }
-
-    @Override
-    void forget() {
-        pass = null;
     }
 
     @Override

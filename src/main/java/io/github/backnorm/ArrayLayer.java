@@ -1,21 +1,15 @@
 package io.github.backnorm;
 
-import java.util.Arrays;
+import java.util.function.IntFunction;
 
 /**
- * A layer of the library that computes one array from another. A {@link Network} gives it arrays for what passes
- * between such layers, and uses them again in the next step.
+ * A layer of the library that computes one array from another. It asks for the array that a result goes to by its length,
+ * once it has checked its input. Whoever calls it gives a new array, or one whose content is no longer needed.
  */
-abstract class ArrayLayer extends BuiltInLayer {
-    /** As {@link #forward(Matrix)}; y is an array for the result, of the right length, or null for a new one. */
-    abstract Matrix forward(Matrix x, double[] y);
+abstract class ArrayLayer<P> extends BuiltInLayer<P> {
+    /** As {@link #forward(Matrix)}, with y in an array of {@code room}. */
+    abstract Matrix forward(Matrix x, IntFunction<double[]> room);
 
-    /** As {@link #backward(Matrix)}; dx is an array for the result, of the right length, or null for a new one. */
-    abstract Matrix backward(Matrix dy, double[] dx);
-
-    /** An array of source's size: a copy of its array if copied, else the given one or, if null, a new one. */
-    static double[] room(Matrix source, boolean copied, double[] given) {
-        int length = source.data().length;
-        return copied ? Arrays.copyOf(source.data(), length) : given == null ? new double[length] : given;
-    }
+    /** As {@link #backward(Matrix)}, with dx in an array of {@code room}. */
+    abstract Matrix backward(Matrix dy, IntFunction<double[]> room);
 }

@@ -6,6 +6,7 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.IntFunction;
 
 /**
  * Batch normalization, column by column: {@code y = γ·(h − μ)/√(σ² + ε) + β}.
@@ -47,7 +48,7 @@ import java.util.Map;
  * @see <a href="https://arxiv.org/abs/1502.03167">S. Ioffe, C. Szegedy, 2015, Batch Normalization: Accelerating Deep
  *     Network Training by Reducing Internal Covariate Shift</a>
  */
-public final class BatchNorm extends ArrayLayer implements Layer {
+public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer {
     private static final String RUNNING_MEAN = "runningMean";
     private static final String RUNNING_VARIANCE = "runningVariance";
 
@@ -60,7 +61,6 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     private final Normalization batch;
     private volatile Statistics running;
     private volatile Serving serving;
-    private Pass pass;
 
     private record Statistics(Matrix mean, Matrix variance) {}
 
@@ -72,8 +72,8 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         }
     }
 
-    /** What backward needs, beside what the batch's normalization keeps: the input, and the γ that was used. */
-    private record Pass(Matrix x, Matrix gamma) {}
+    /** What backward needs: the input, the γ that was used, and the statistics of the batch. */
+    record Pass(Matrix x, Matrix gamma, Normalization batch) {}
 
     /**
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
@@ -207,30 +207,45 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
-        return forward(x, null);
+        return forward(x, double[]::new);
     }
 
     @Override
-    Matrix forward(Matrix x, double[] y) {
-        return forward(x, false, y);
+    Matrix forward(Matrix x, IntFunction<double[]> room) {
+        return forward(x, Normalization.NO_LEAST, room);
     }
 
-    /** As {@link #forward(Matrix, double[])}, of the layer and, on demand, the ReLU after it. */
-    Matrix forward(Matrix x, boolean relu, double[] y) {
-        pass = null;
-        outputColumns(x, "forward");
-        boolean copied = y == null && Normalization.isBetterCopied(x.rows(), features);
-        double[] result = room(x, copied, y);
+    /** As {@link #forward(Matrix, IntFunction)}, of this layer and the ReLU after it. */
+    Matrix forwardWithRelu(Matrix x, IntFunction<double[]> room) {
+        return forward(x, Normalization.LEAST_OF_RELU, room);
+    }
+
+    private Matrix forward(Matrix x, double least, IntFunction<double[]> room) {
+        forget();
+        requireInput(x, Method.FORWARD);
         Matrix gamma = this.gamma.value();
-        batch.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), relu, copied, result); // (2) to (5)
+        double[] y = room.apply(x.data().length);
+        batch.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), least, y); // (2) to (5)
+        requireFiniteVariance(x);
+        running = moved(running); // (25)
+        remember(new Pass(x, gamma, batch));
+        return Matrix.wrap(x.rows(), features, y);
+    }
+
+    private void requireFiniteVariance(Matrix x) {
         int overflowing = batch.overflowingColumn();
         if (overflowing >= 0) {
             Checks.requireFinite(x, "BatchNorm.forward", "x");
-            throw Checks.overflow(overflowing);
+            throw new IllegalArgumentException("BatchNorm.forward: variance of column " + overflowing
+                    + " is beyond the range of double, expected a finite number; scale x down");
         }
-        running = moved(running); // (25)
-        pass = new Pass(x, gamma);
-        return Matrix.wrap(x.rows(), features, result);
+    }
+
+    private Statistics moved(Statistics old) {
+        double[] mean = new double[features];
+        double[] variance = new double[features];
+        batch.moveRunning(momentum, old.mean.data(), old.variance.data(), mean, variance);
+        return new Statistics(row(mean), row(variance));
     }
 
     /**
@@ -241,18 +256,22 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix infer(Matrix x) {
-        return infer(x, false);
+        return infer(x, Normalization.NO_LEAST);
     }
 
-    /** As {@link #infer(Matrix)}, of the layer and, on demand, the ReLU after it. */
-    Matrix infer(Matrix x, boolean relu) {
-        outputColumns(x, "infer");
-        return normalized(x, serving(), relu);
+    /** As {@link #infer}, of this layer and the ReLU after it. */
+    Matrix inferWithRelu(Matrix x) {
+        return infer(x, Normalization.LEAST_OF_RELU);
     }
 
-    private Matrix normalized(Matrix x, GivenNormalization normalization, boolean relu) {
+    private Matrix infer(Matrix x, double least) {
+        requireInput(x, Method.INFER);
+        return normalized(x, serving(), least);
+    }
+
+    private Matrix normalized(Matrix x, GivenNormalization normalization, double least) {
         double[] y = new double[x.data().length];
-        normalization.apply(x.rows(), x.data(), relu, y);
+        normalization.apply(x.rows(), x.data(), least, y);
         return Matrix.wrap(x.rows(), features, y);
     }
 
@@ -281,54 +300,38 @@ public final class BatchNorm extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        return backward(dy, null);
+        return backward(dy, double[]::new);
     }
 
     @Override
-    Matrix backward(Matrix dy, double[] dx) {
-        return backward(dy, null, null, dx);
-    }
-
-    /**
-     * As {@link #backward(Matrix, double[])}; if a, the output of the ReLU after this layer, is given, of both layers.
-     * {@code masked} is an array for the gradient between them: dy's, another, or null for a new one. dx may be the
-     * same array, as {@link Normalization#worksInPlace} allows.
-     */
-    Matrix backward(Matrix dy, Matrix a, double[] masked, double[] dx) {
-        requireShape(dy);
-        boolean copied = dx == null && a == null && Normalization.isBetterCopied(dy.rows(), features);
-        double[] result = room(dy, copied, dx);
-        double[] gradient = copied ? result : a == null ? dy.data() : room(dy, false, masked);
-        setGradients(dy, a, gradient, result); // (18)
-        return Matrix.wrap(dy.rows(), features, result);
+    Matrix backward(Matrix dy, IntFunction<double[]> room) {
+        Pass pass = requirePass(dy);
+        double[] dgamma = new double[features];
+        double[] dbeta = new double[features];
+        double[] dx = room.apply(dy.data().length);
+        pass.batch.backward(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta, dx); // (16) to (18)
+        setGradients(dgamma, dbeta);
+        return Matrix.wrap(dy.rows(), features, dx);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        requireShape(dy);
-        setGradients(dy, null, dy.data(), null);
-    }
-
-    private void requireShape(Matrix dy) {
-        Pass pass = Checks.requirePass(this.pass, "BatchNorm");
-        Checks.requireShape(dy, pass.x.rows(), features, "BatchNorm.backward", "dy");
-    }
-
-    /** Sets dγ and dβ, and writes dx if it is not null. */
-    private void setGradients(Matrix dy, Matrix a, double[] masked, double[] dx) {
+        Pass pass = requirePass(dy);
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        double[] output = a == null ? null : a.data();
-        batch.backward(pass.x.data(), pass.gamma.data(), output, dy.data(), masked, dgamma, dbeta, dx);
-        gamma.setGradient(row(dgamma)); // (16)
-        beta.setGradient(row(dbeta)); // (17)
+        pass.batch.backwardParameters(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta); // (16), (17)
+        setGradients(dgamma, dbeta);
     }
 
-    private Statistics moved(Statistics running) {
-        double[] mean = running.mean.toArray();
-        double[] variance = running.variance.toArray();
-        batch.moveRunning(momentum, mean, variance);
-        return new Statistics(row(mean), row(variance));
+    private Pass requirePass(Matrix dy) {
+        Pass pass = requirePass();
+        Checks.requireShape(dy, pass.x.rows(), features, "BatchNorm.backward", "dy");
+        return pass;
+    }
+
+    private void setGradients(double[] dgamma, double[] dbeta) {
+        gamma.setGradient(row(dgamma));
+        beta.setGradient(row(dbeta));
     }
 
     private static Matrix row(double[] values) {
@@ -342,24 +345,17 @@ public final class BatchNorm extends ArrayLayer implements Layer {
     }
 
     @Override
-    int outputColumns(int rows, int columns, String method) {
+    int outputColumns(int rows, int columns, Method method) {
         if (columns != features) {
             throw Checks.refusal("BatchNorm." + method, "x", Checks.shape(rows, columns), "Nx" + features);
         }
-        if (rows < 2 && method.equals("forward")) {
-            throw Checks.tooFewRows(rows);
+        if (rows < 2 && method == Method.FORWARD) {
+            throw new IllegalArgumentException("BatchNorm.forward: x has "
+                    + (rows == 1
+                            ? "1 row, expected at least 2 because one row has no variance; use infer for single rows"
+                            : "0 rows, expected at least 2"));
         }
         return features;
-    }
-
-    @Override
-    Object pass() {
-        return pass;
-    }
-
-    @Override
-    void forget() {
-        pass = null;
     }
 
     @Override
@@ -383,12 +379,15 @@ public final class BatchNorm extends ArrayLayer implements Layer {
         double[] variance = running.variance.data();
         for (int j = 0; j < features; j++) {
             if (variance[j] + epsilon == 0) {
-                throw Checks.noSpread(j);
+                throw new IllegalArgumentException("BatchNorm.folded: variance + epsilon of column " + j
+                        + " is 0.0, expected above 0; serve the network as it is");
             }
         }
         Matrix zero = Matrix.zeros(1, features);
-        Matrix weight = normalized(w, normalization(new Statistics(zero, running.variance), gamma, zero), false);
-        Matrix bias = normalized(affine.bias().value(), normalization(running, gamma, beta.value()), false);
+        Matrix weight = normalized(
+                w, normalization(new Statistics(zero, running.variance), gamma, zero), Normalization.NO_LEAST);
+        Matrix bias =
+                normalized(affine.bias().value(), normalization(running, gamma, beta.value()), Normalization.NO_LEAST);
         Checks.requireFinite(weight, where, "folded weight");
         Checks.requireFinite(bias, where, "folded bias");
         return new Affine(weight, bias);

@@ -152,43 +152,6 @@ final class Checks {
         return text;
     }
 
-    /** What a layer remembers of its last forward pass, once there is one. */
-    static <P> P requirePass(P pass, String type) {
-        if (pass == null) {
-            throw new IllegalStateException(
-                    type + ".backward: no forward pass to differentiate; call forward(x) before backward(dy)");
-        }
-        return pass;
-    }
-
-    static IllegalStateException overtaken(String place) {
-        return new IllegalStateException("Network.backward: " + place
-                + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
-    }
-
-    static IllegalArgumentException tooFewRows(int rows) {
-        return new IllegalArgumentException("BatchNorm.forward: x has "
-                + (rows == 1
-                        ? "1 row, expected at least 2 because one row has no variance; use infer for single rows"
-                        : "0 rows, expected at least 2"));
-    }
-
-    static IllegalArgumentException overflow(int column) {
-        return new IllegalArgumentException("BatchNorm.forward: variance of column " + column
-                + " is beyond the range of double, expected a finite number; scale x down");
-    }
-
-    static IllegalArgumentException noSpread(int column) {
-        return new IllegalArgumentException("BatchNorm.folded: variance + epsilon of column " + column
-                + " is 0.0, expected above 0; serve the network as it is");
-    }
-
-    static IllegalArgumentException notCopied(String what) {
-        return new IllegalArgumentException("Network.folded: " + what
-                + " is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be copied;"
-                + " fold the networks before and after it");
-    }
-
     static IllegalArgumentException occursTwice(String where, String what) {
         return new IllegalArgumentException(where + ": " + what + " occurs twice, expected once");
     }

@@ -2,11 +2,13 @@ package io.github.backnorm;
 
 import io.github.backnorm.internal.Columns;
 import io.github.backnorm.internal.Elementwise;
+import io.github.backnorm.internal.Operand;
 import io.github.backnorm.internal.Products;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
+import java.util.function.IntFunction;
 
 /**
  * Immutable dense matrix of doubles in row-major order; in a batch the rows are the samples.
@@ -216,26 +218,24 @@ public final class Matrix {
                     "Matrix.times", "right", Checks.shape(right), columns + "xN (this is " + Checks.shape(this) + ")");
         }
         Checks.requireSize(rows, right.columns, "Matrix.times");
-        return wrap(rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, null, null));
+        return product(operand(), right.operand(), double[]::new);
     }
 
-    /**
-     * {@code this·right} with a row added to each row of it; the shapes fit, and an array holds the result. The array given
-     * is for it; null for a new one.
-     */
-    Matrix timesPlusRow(Matrix right, Matrix row, double[] given) {
-        return wrap(
-                rows, right.columns, Products.gemm(rows, right.columns, columns, data, right.data, row.data, given));
+    /** This matrix as a product reads it. */
+    Operand operand() {
+        return Operand.of(rows, columns, data);
     }
 
-    /** {@code thisᵀ·right}, as {@link #timesPlusRow}: the shapes fit, and an array holds the result. */
-    Matrix transposeTimes(Matrix right, double[] given) {
-        return wrap(columns, right.columns, Products.gemmTN(columns, right.columns, rows, data, right.data, given));
+    /** {@code left·right} in an array of {@code room}. The shapes fit, and an array holds the product. */
+    static Matrix product(Operand left, Operand right, IntFunction<double[]> room) {
+        double[] product = Products.multiply(left, right, Products.NO_ROW, room);
+        return wrap(left.rows(), right.columns(), product);
     }
 
-    /** {@code this·rightᵀ}, as {@link #timesPlusRow}: the shapes fit, and an array holds the result. */
-    Matrix timesTranspose(Matrix right, double[] given) {
-        return wrap(rows, right.rows, Products.gemmNT(rows, right.rows, columns, data, right.data, given));
+    /** As {@link #product}, and a row added to each row of it. */
+    static Matrix productPlusRow(Operand left, Operand right, Matrix row, IntFunction<double[]> room) {
+        double[] sum = Products.multiply(left, right, row.data, room);
+        return wrap(left.rows(), right.columns(), sum);
     }
 
     /**

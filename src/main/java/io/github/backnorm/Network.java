@@ -1,6 +1,5 @@
 package io.github.backnorm;
 
-import io.github.backnorm.internal.Normalization;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -32,19 +31,12 @@ import java.util.stream.Collectors;
  * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that. Either is
  * to be made between two steps, by the thread that trains.
  */
-public final class Network extends BuiltInLayer implements Layer {
+public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private final List<Layer> layers;
-    /** Arrays of the last forward pass, which its layers' passes refer to and the next pass overwrites. */
-    private final double[][] outputs;
-    /** Arrays of the last backward pass, which the next one overwrites. */
-    private final double[][] gradients;
+    private final List<Step> steps;
 
-    private Pass pass;
-
-    /**
-     * What backward needs: the layers' own passes (null for a user's layer), and the shapes of their inputs and of y.
-     */
-    private record Pass(List<Object> ofLayers, int rows, List<Integer> columns) {}
+    /** What backward needs: the layers' passes, the input of each step, and y. A user's layer stands for its pass. */
+    record Pass(List<Object> ofLayers, List<Matrix> inputs, Matrix y) {}
 
     /**
      * Makes a network of the given layers.
@@ -59,8 +51,7 @@ public final class Network extends BuiltInLayer implements Layer {
             Checks.requireNonNull(layers[i], "Network.new", "layer " + i);
         }
         this.layers = List.of(layers);
-        this.outputs = new double[layers.length][];
-        this.gradients = new double[layers.length][];
+        this.steps = Step.of(this.layers);
         requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()), "Network.new");
     }
 
@@ -139,87 +130,39 @@ public final class Network extends BuiltInLayer implements Layer {
 
     @Override
     public Matrix forward(Matrix x) {
-        pass = null;
-        outputColumns(x, "forward");
+        super.forget();
+        requireInput(x, Method.FORWARD);
         forget(); // the layers' passes too: they refer to arrays that are now written anew
+        List<Object> ofLayers = new ArrayList<>(layers.size());
+        List<Matrix> inputs = new ArrayList<>(steps.size());
         Matrix y = x;
-        List<Integer> columns = new ArrayList<>(List.of(x.columns()));
-        List<Object> passes = new ArrayList<>();
-        for (int i = 0; i < layers.size(); i++) {
+        for (Step step : steps) {
             Matrix input = y;
-            if (isFollowedByRelu(i)) {
-                BatchNorm norm = (BatchNorm) layers.get(i);
-                int width = at(i, "forward", () -> norm.outputColumns(input, "forward"));
-                double[] array = between(outputs, i + 1, input.rows(), width);
-                y = at(i, "forward", () -> norm.forward(input, true, array));
-                columns.add(y.columns());
-                passes.add(norm.pass());
-                i++;
-                ((ReLU) layers.get(i)).remember(y);
-            } else {
-                y = forward(i, input);
-            }
-            columns.add(y.columns());
-            passes.add(passOf(layers.get(i))); // now: a user's layer may run it again
+            inputs.add(input);
+            y = output(step, "forward", input, () -> step.forward(input));
+            step.layers.forEach(layer -> ofLayers.add(passOf(layer))); // now: a user's layer may run it again
         }
-        pass = new Pass(passes, y.rows(), columns);
+        remember(new Pass(ofLayers, inputs, y));
         return y;
-    }
-
-    private Matrix forward(int index, Matrix x) {
-        Layer layer = layers.get(index);
-        if (layer instanceof ArrayLayer arrayLayer) {
-            int columns = at(index, "forward", () -> arrayLayer.outputColumns(x, "forward"));
-            double[] array = between(outputs, index, x.rows(), columns);
-            return at(index, "forward", () -> arrayLayer.forward(x, array));
-        }
-        return outputOf(index, "forward", x, () -> layer.forward(x));
-    }
-
-    /** Whether the layer is a batch norm with a ReLU after it, which run as one. */
-    private boolean isFollowedByRelu(int index) {
-        return index + 1 < layers.size()
-                && layers.get(index) instanceof BatchNorm
-                && layers.get(index + 1) instanceof ReLU;
-    }
-
-    /** Whether there are a layer and a next one, and nobody but these two sees what passes between them. */
-    private boolean isBetween(int index) {
-        return index >= 0
-                && index + 1 < layers.size()
-                && layers.get(index) instanceof ArrayLayer
-                && layers.get(index + 1) instanceof ArrayLayer;
-    }
-
-    /**
-     * An array of the network's own for what passes between a layer and the next, whose size the layer has checked; null
-     * if anyone but two array layers could see it.
-     */
-    private double[] between(double[][] arrays, int index, int rows, int columns) {
-        if (!isBetween(index)) {
-            return null;
-        }
-        int length = rows * columns;
-        if (arrays[index] == null || arrays[index].length != length) {
-            arrays[index] = null; // not both at a time
-            arrays[index] = new double[length];
-        }
-        return arrays[index];
     }
 
     @Override
     public Matrix infer(Matrix x) {
-        outputColumns(x, "infer");
+        requireInput(x, Method.INFER);
         Matrix y = x;
-        for (int i = 0; i < layers.size(); i++) {
-            Layer layer = layers.get(i);
+        for (Step step : steps) {
             Matrix input = y;
-            if (isFollowedByRelu(i)) {
-                y = at(i, "infer", () -> ((BatchNorm) layer).infer(input, true));
-                i++;
-            } else {
-                y = outputOf(i, "infer", input, () -> layer.infer(input));
-            }
+            y = output(step, "infer", input, () -> step.infer(input));
+        }
+        return y;
+    }
+
+    /** The y of a step, which has a row for each row of its x. */
+    private Matrix output(Step step, String method, Matrix x, Supplier<Matrix> run) {
+        Matrix y = at(step.index, method, run);
+        if (y == null || y.rows() != x.rows()) {
+            String place = place(step.index, method);
+            throw Checks.refusal(place, "y", Checks.shape(Checks.requireNonNull(y, place, "y")), x.rows() + "xN");
         }
         return y;
     }
@@ -231,95 +174,69 @@ public final class Network extends BuiltInLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        return backward(dy, true);
+        Matrix dx = backwardToSecond(dy);
+        return steps.isEmpty() ? dx : backward(0, dx);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        backward(dy, false);
+        Matrix dx = backwardToSecond(dy);
+        if (!steps.isEmpty()) {
+            at(0, "backward", () -> {
+                steps.get(0).backwardParameters(dx);
+                return null;
+            });
+        }
     }
 
-    /**
-     * Runs backward of all layers; of the first one only backwardParameters where dx is not wanted, unless it is a batch
-     * norm that runs as one with a ReLU.
-     */
-    private Matrix backward(Matrix dy, boolean dxWanted) {
-        Pass pass = requirePass("");
-        Checks.requireShape(dy, pass.rows, pass.columns.get(layers.size()), "Network.backward", "dy");
+    /** Runs backward of all steps but the first, and returns what the first one's is given. */
+    private Matrix backwardToSecond(Matrix dy) {
+        requireLastPass("");
+        Matrix y = requirePass().y;
+        Checks.requireShape(dy, y.rows(), y.columns(), "Network.backward", "dy");
         Matrix dx = dy;
-        for (int i = layers.size() - 1; i >= 0; i--) {
-            Matrix gradient = dx;
-            if (i > 0 && isFollowedByRelu(i - 1)) {
-                ReLU relu = (ReLU) layers.get(i);
-                BatchNorm norm = (BatchNorm) layers.get(i - 1);
-                // The masked gradient overwrites the incoming one, and dx the masked one, if nobody else sees them.
-                double[] masked = between(gradients, i, pass.rows, norm.features());
-                i--;
-                double[] array = masked != null && isBetween(i - 1) && Normalization.worksInPlace(norm.features())
-                        ? masked
-                        : between(gradients, i - 1, pass.rows, norm.features());
-                dx = at(i, "backward", () -> norm.backward(gradient, relu.output(gradient), masked, array));
-            } else if (i > 0 || dxWanted) {
-                dx = backwardOf(i, gradient);
-            } else {
-                at(0, "backward", () -> {
-                    layers.get(0).backwardParameters(gradient);
-                    return null;
-                });
-            }
+        for (int i = steps.size() - 1; i > 0; i--) {
+            dx = backward(i, dx);
         }
         return dx;
     }
 
-    /** The dx of a layer, which has the shape of its x. */
-    private Matrix backwardOf(int index, Matrix dy) {
-        Layer layer = layers.get(index);
-        int columns = pass.columns.get(index);
-        if (layer instanceof ArrayLayer arrayLayer) {
-            double[] array = between(gradients, index - 1, pass.rows, columns);
-            return at(index, "backward", () -> arrayLayer.backward(dy, array));
-        }
-        Matrix dx = at(index, "backward", () -> layer.backward(dy));
-        requirePass(""); // a user's layer may have run others again
-        if (dx == null || dx.rows() != pass.rows || dx.columns() != columns) {
-            Checks.requireShape(dx, pass.rows, columns, place(index, "backward"), "dx");
+    /** The dx of a step, which has the shape of its x. */
+    private Matrix backward(int i, Matrix dy) {
+        Step step = steps.get(i);
+        Matrix dx = at(step.index, "backward", () -> step.backward(dy));
+        requireLastPass(""); // a user's layer may have run others again
+        Matrix x = requirePass().inputs.get(i);
+        if (dx == null || dx.rows() != x.rows() || dx.columns() != x.columns()) {
+            Checks.requireShape(dx, x.rows(), x.columns(), place(step.index, "backward"), "dx");
         }
         return dx;
     }
 
-    /** The last pass, if every built-in layer still remembers its part of it; outer is where this network stands. */
-    private Pass requirePass(String outer) {
-        Pass pass = Checks.requirePass(this.pass, "Network");
+    /** Refuses what is not the layers' last pass; outer is where this network stands. */
+    private void requireLastPass(String outer) {
+        Pass pass = requirePass();
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             if (passOf(layer) != pass.ofLayers.get(i)) {
-                throw Checks.overtaken(outer + Checks.place(i, layer));
+                throw new IllegalStateException(
+                        "Network.backward: " + outer + Checks.place(i, layer)
+                                + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
             }
             if (layer instanceof Network nested) {
-                nested.requirePass(outer + Checks.place(i, layer) + ": ");
+                nested.requireLastPass(outer + Checks.place(i, layer) + ": ");
             }
         }
-        return pass;
     }
 
     private static Object passOf(Layer layer) {
-        return layer instanceof BuiltInLayer builtIn ? builtIn.pass() : null;
-    }
-
-    /** The y of a layer, which has a row for each row of its x. */
-    private Matrix outputOf(int index, String method, Matrix x, Supplier<Matrix> step) {
-        Matrix y = at(index, method, step);
-        if (y == null || y.rows() != x.rows()) {
-            String place = place(index, method);
-            throw Checks.refusal(place, "y", Checks.shape(Checks.requireNonNull(y, place, "y")), x.rows() + "xN");
-        }
-        return y;
+        return layer instanceof BuiltInLayer<?> builtIn ? builtIn.pass() : layer;
     }
 
     /** Lets a layer work; its refusal is told with its place in this network. */
-    private <T> T at(int index, String method, Supplier<T> step) {
+    private <T> T at(int index, String method, Supplier<T> work) {
         try {
-            return step.get();
+            return work.get();
         } catch (IllegalArgumentException refusal) {
             throw Checks.inLayer(layers.get(index), place(index, method), method, refusal);
         }
@@ -356,14 +273,16 @@ public final class Network extends BuiltInLayer implements Layer {
         List<Layer> folded = new ArrayList<>();
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
-            Layer next = i + 1 < layers.size() ? layers.get(i + 1) : null;
+            Layer next = i + 1 < layers.size() ? layers.get(i + 1) : layer;
             if (layer instanceof Affine affine && next instanceof BatchNorm norm) {
                 i++;
                 folded.add(at(i, "folded", () -> norm.mergedInto(affine)));
-            } else if (layer instanceof BuiltInLayer builtIn) {
+            } else if (layer instanceof BuiltInLayer<?> builtIn) {
                 folded.add(at(i, "folded", builtIn::copy));
             } else {
-                throw Checks.notCopied(Checks.place(i, layer));
+                throw new IllegalArgumentException("Network.folded: " + Checks.place(i, layer)
+                        + " is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be copied;"
+                        + " fold the networks before and after it");
             }
         }
         return new Network(folded.toArray(Layer[]::new));
@@ -376,27 +295,22 @@ public final class Network extends BuiltInLayer implements Layer {
     }
 
     @Override
-    int outputColumns(int rows, int columns, String method) {
+    int outputColumns(int rows, int columns, Method method) {
         int known = columns;
         for (int i = 0; i < layers.size() && known != UNKNOWN; i++) {
             int input = known;
-            known = layers.get(i) instanceof BuiltInLayer layer
-                    ? at(i, method, () -> layer.outputColumns(rows, input, method))
+            known = layers.get(i) instanceof BuiltInLayer<?> layer
+                    ? at(i, method.toString(), () -> layer.outputColumns(rows, input, method))
                     : UNKNOWN;
         }
         return known;
     }
 
     @Override
-    Object pass() {
-        return pass;
-    }
-
-    @Override
     void forget() {
-        pass = null;
+        super.forget();
         for (Layer layer : layers) {
-            if (layer instanceof BuiltInLayer builtIn) {
+            if (layer instanceof BuiltInLayer<?> builtIn) {
                 builtIn.forget();
             }
         }

@@ -76,14 +76,12 @@ public final class Parameter {
     }
 
     /**
-     * The array of the present gradient, to be overwritten by the next one, if no caller has seen it; else null. After
-     * an array is returned there is no gradient until the next one is set.
+     * An array for the next gradient: that of the present one, if no caller has seen it, else a new one. There is no
+     * gradient then until the next one is set.
      */
-    double[] spareArray() {
-        if (gradient == null || shown) {
-            return null;
-        }
-        double[] array = gradient.data();
+    double[] roomForGradient(int length) {
+        boolean again = gradient != null && !shown;
+        double[] array = again ? gradient.data() : new double[length];
         gradient = null;
         return array;
     }

@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Elementwise;
+import java.util.function.IntFunction;
 
 /**
  * Rectified linear unit, entry by entry: {@code a = max(y, 0)}.
@@ -15,11 +16,10 @@ import io.github.backnorm.internal.Elementwise;
  *
  * <p>Threads: as {@link Layer} says.
  */
-public final class ReLU extends ArrayLayer implements Layer {
-    private Pass pass;
+public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
 
     /** What backward needs: the output, which is above 0, NaN or 0 where the input is above 0, NaN or another number. */
-    private record Pass(Matrix y) {}
+    record Pass(Matrix y) {}
 
     /** Makes the layer. */
     public ReLU() {}
@@ -32,40 +32,28 @@ public final class ReLU extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix forward(Matrix x) {
-        return forward(x, null);
+        return forward(x, double[]::new);
     }
 
     @Override
-    Matrix forward(Matrix x, double[] y) {
-        pass = null;
-        Matrix result = rectified(x, y, "forward");
-        remember(result);
-        return result;
+    Matrix forward(Matrix x, IntFunction<double[]> room) {
+        forget();
+        requireInput(x, Method.FORWARD);
+        Matrix y = rectified(x, room);
+        remember(new Pass(y));
+        return y;
     }
 
     @Override
     public Matrix infer(Matrix x) {
-        return rectified(x, null, "infer");
+        requireInput(x, Method.INFER);
+        return rectified(x, double[]::new);
     }
 
-    private Matrix rectified(Matrix x, double[] y, String method) {
-        outputColumns(x, method);
-        boolean copied = y == null && Elementwise.isBetterCopied(x.data().length);
-        double[] result = room(x, copied, y);
-        Elementwise.relu(copied ? result : x.data(), result);
-        return Matrix.wrap(x.rows(), x.columns(), result);
-    }
-
-    /** Takes the output of a forward pass that the layer before has done along with its own. */
-    void remember(Matrix y) {
-        pass = new Pass(y);
-    }
-
-    /** The output of the last forward pass, which dy must have the shape of. */
-    Matrix output(Matrix dy) {
-        Matrix y = Checks.requirePass(pass, "ReLU").y;
-        Checks.requireShape(dy, y.rows(), y.columns(), "ReLU.backward", "dy");
-        return y;
+    private static Matrix rectified(Matrix x, IntFunction<double[]> room) {
+        double[] y = room.apply(x.data().length);
+        Elementwise.relu(x.data(), y); // (6)
+        return Matrix.wrap(x.rows(), x.columns(), y);
     }
 
     /**
@@ -76,16 +64,16 @@ public final class ReLU extends ArrayLayer implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        return backward(dy, null);
+        return backward(dy, double[]::new);
     }
 
     @Override
-    Matrix backward(Matrix dy, double[] dx) {
-        Matrix y = output(dy);
-        boolean copied = dx == null && Elementwise.isBetterCopied(dy.data().length);
-        double[] result = room(dy, copied, dx);
-        Elementwise.reluBackward(y.data(), copied ? result : dy.data(), result);
-        return Matrix.wrap(y.rows(), y.columns(), result);
+    Matrix backward(Matrix dy, IntFunction<double[]> room) {
+        Matrix y = requirePass().y;
+        Checks.requireShape(dy, y.rows(), y.columns(), "ReLU.backward", "dy");
+        double[] dx = room.apply(y.data().length);
+        Elementwise.reluBackward(y.data(), dy.data(), dx); // (24)
+        return Matrix.wrap(y.rows(), y.columns(), dx);
     }
 
     /** {@return the type} */
@@ -95,18 +83,8 @@ public final class ReLU extends ArrayLayer implements Layer {
     }
 
     @Override
-    int outputColumns(int rows, int columns, String method) {
+    int outputColumns(int rows, int columns, Method method) {
         return columns;
-    }
-
-    @Override
-    Object pass() {
-        return pass;
-    }
-
-    @Override
-    void forget() {
-        pass = null;
     }
 
     @Override

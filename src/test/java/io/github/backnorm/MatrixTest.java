@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.Operand;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -57,10 +58,13 @@ final class MatrixTest {
                 arguments("times", A.times(B), Matrix.of(2, 2, 58, 64, 139, 154)),
                 arguments("times, factor", A.times(-2), Matrix.of(2, 3, -2, -4, -6, -8, -10, -12)),
                 arguments(
-                        "transposeTimes",
-                        A.transposeTimes(C, null),
+                        "product, left transposed",
+                        product(A.operand().transposed(), C.operand()),
                         Matrix.of(3, 3, 170, 220, 270, 220, 290, 360, 270, 360, 450)),
-                arguments("timesTranspose", A.timesTranspose(C, null), Matrix.of(2, 2, 140, 320, 320, 770)),
+                arguments(
+                        "product, right transposed",
+                        product(A.operand(), C.operand().transposed()),
+                        Matrix.of(2, 2, 140, 320, 320, 770)),
                 arguments("transpose", A.transpose(), Matrix.of(3, 2, 1, 4, 2, 5, 3, 6)),
                 arguments("plus", A.plus(C), Matrix.of(2, 3, 11, 22, 33, 44, 55, 66)),
                 arguments("minus", A.minus(C), Matrix.of(2, 3, -9, -18, -27, -36, -45, -54)),
@@ -233,13 +237,21 @@ final class MatrixTest {
                 })));
     }
 
+    private static Matrix product(Operand left, Operand right) {
+        return Matrix.product(left, right, double[]::new);
+    }
+
     @Test
     void times_transposedFactors_isTheTransposedProductToEqualBits() {
         forAnyFactors((a, b, seeds) -> {
             Matrix product = a.times(b);
             assertThat(b.transpose().times(a.transpose())).as(seeds).isEqualTo(product.transpose());
-            assertThat(a.transpose().transposeTimes(b, null)).as(seeds).isEqualTo(product);
-            assertThat(a.timesTranspose(b.transpose(), null)).as(seeds).isEqualTo(product);
+            assertThat(product(a.transpose().operand().transposed(), b.operand()))
+                    .as(seeds)
+                    .isEqualTo(product);
+            assertThat(product(a.operand(), b.transpose().operand().transposed()))
+                    .as(seeds)
+                    .isEqualTo(product);
         });
     }
 
@@ -333,8 +345,7 @@ final class MatrixTest {
     static Stream<Arguments> otherOperations() {
         return Stream.of(
                 operation("times", Matrix::times),
-                operation("transposeTimes", (x, y) -> x.transposeTimes(y, null)),
-                operation("timesTranspose", (x, y) -> x.timesTranspose(y, null)),
+                operation("product", (x, y) -> product(x.operand().transposed(), y.operand())),
                 operation("plusRow", (x, y) -> x.plusRow(y.row(0))),
                 operation("transpose", (x, y) -> x.transpose()),
                 operation("row", (x, y) -> x.row(2)),

@@ -27,7 +27,7 @@ public final class Columns {
     private static DoubleDoubles words(int m, int n, double[] a, double[] sums) {
         Arrays.fill(sums, 0.0);
         DoubleDoubles words = DoubleDoubles.wrap(sums);
-        Kernels.chosen().sumColumns(m, n, a, words);
+        KernelChoice.chosen().sumColumns(m, n, a, words);
         for (int j = 0; j < n; j++) {
             if (!Double.isFinite(sums[j])) {
                 words.set(j, CompensatedSum.of(m, a, j, n).get()); // by the rules for what is not finite

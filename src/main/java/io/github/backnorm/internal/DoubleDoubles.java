@@ -3,11 +3,13 @@ package io.github.backnorm.internal;
 import java.util.Arrays;
 
 /**
- * As many double-doubles as a panel has columns, in two arrays: {@link DoubleDouble}'s operations entry by entry, with
- * its bits wherever all words are finite. Where they are not, a result is NaN or infinite in either word.
+ * Double-doubles side by side, one for each column of a panel, in two arrays. The operations are those of {@link
+ * DoubleDouble}, entry by entry, with the same bits wherever all words are finite. Elsewhere a result is NaN or infinite
+ * in either word.
  *
- * <p>The loops are small and without branches, so that C2 vectorizes them. An operation writes into what it is given
- * last, which may be an operand, and returns it: fresh arrays cost more time than the operation does.
+ * <p>An operation changes these numbers and returns them, so that a formula is one chain: {@code r = Σd/N} is {@code
+ * r.set(sumD).divide(n)}. New arrays would cost more time than the operations do. The loops are small and without
+ * branches, so that C2 vectorizes them.
  */
 @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
 record DoubleDoubles(double[] hi, double[] lo) {
@@ -29,30 +31,36 @@ record DoubleDoubles(double[] hi, double[] lo) {
         lo[index] = value.lo();
     }
 
-    DoubleDoubles copyOfRange(int from, int to) {
-        return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
-    }
-
-    /** Copies the last ones over the last ones of another. */
-    void copyLast(int count, DoubleDoubles to) {
-        System.arraycopy(hi, hi.length - count, to.hi, to.hi.length - count, count);
-        System.arraycopy(lo, lo.length - count, to.lo, to.lo.length - count, count);
-    }
-
-    DoubleDoubles fill(DoubleDouble value) {
-        Arrays.fill(hi, value.hi());
-        Arrays.fill(lo, value.lo());
+    DoubleDoubles set(DoubleDoubles values) {
+        System.arraycopy(values.hi, 0, hi, 0, hi.length);
+        System.arraycopy(values.lo, 0, lo, 0, lo.length);
         return this;
     }
 
-    /** Makes them doubles, from consecutive entries of an array. */
-    DoubleDoubles fill(double[] values, int from) {
+    /** Takes doubles, which begin at an index of an array. */
+    DoubleDoubles set(double[] values, int from) {
         System.arraycopy(values, from, hi, 0, hi.length);
         Arrays.fill(lo, 0);
         return this;
     }
 
-    /** Makes sums and the sums of their errors, which may have grown, double-doubles again. */
+    DoubleDoubles setZero() {
+        Arrays.fill(hi, 0);
+        Arrays.fill(lo, 0);
+        return this;
+    }
+
+    DoubleDoubles copyOfRange(int from, int to) {
+        return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
+    }
+
+    /** Takes back what was copied from an index on. */
+    void restore(DoubleDoubles copy, int from) {
+        System.arraycopy(copy.hi, 0, hi, from, copy.hi.length);
+        System.arraycopy(copy.lo, 0, lo, from, copy.lo.length);
+    }
+
+    /** Makes double-doubles of sums and the sums of their errors, which may have grown. */
     void carry() {
         for (int j = 0; j < hi.length; j++) {
             double sum = hi[j] + lo[j];
@@ -61,68 +69,85 @@ record DoubleDoubles(double[] hi, double[] lo) {
         }
     }
 
-    /**
-     * Adds an anchor to each number: three times the magnitude of the number and the bound on what will be added to it.
-     * The anchors take the place of the bounds. Then all sums are within a factor of two of each other and of the
-     * anchor, so that their differences are exact (Sterbenz), and an addition's rounding error is its second term less
-     * what the sum has changed by (Dekker's Fast2Sum).
-     */
-    double[] anchor(double[] bound) {
+    DoubleDoubles add(DoubleDoubles terms) {
         for (int j = 0; j < hi.length; j++) {
-            double anchor = 3 * (Math.abs(hi[j]) + bound[j]);
-            double sum = anchor + hi[j];
-            lo[j] += hi[j] - (sum - anchor);
-            hi[j] = sum;
-            bound[j] = anchor;
-        }
-        return bound;
-    }
-
-    DoubleDoubles plus(DoubleDoubles other, DoubleDoubles to) {
-        return plus(1, other, to);
-    }
-
-    DoubleDoubles minus(DoubleDoubles other, DoubleDoubles to) {
-        return plus(-1, other, to);
-    }
-
-    private DoubleDoubles plus(double sign, DoubleDoubles other, DoubleDoubles to) {
-        for (int j = 0; j < hi.length; j++) {
-            double term = sign * other.hi[j];
-            double high = hi[j] + term;
-            double low = DoubleDouble.sumError(hi[j], term, high) + (lo[j] + sign * other.lo[j]);
+            double high = hi[j] + terms.hi[j];
+            double low = DoubleDouble.sumError(hi[j], terms.hi[j], high) + (lo[j] + terms.lo[j]);
             double sum = high + low;
-            to.hi[j] = sum;
-            to.lo[j] = low - (sum - high);
+            hi[j] = sum;
+            lo[j] = low - (sum - high);
         }
-        return to;
+        return this;
     }
 
-    DoubleDoubles times(DoubleDoubles other, DoubleDoubles to) {
+    /** Adds one double to each number. */
+    DoubleDoubles add(double term) {
         for (int j = 0; j < hi.length; j++) {
-            double product = hi[j] * other.hi[j];
-            double error = DoubleDouble.productError(hi[j], other.hi[j], product)
-                    + Math.fma(hi[j], other.lo[j], lo[j] * other.hi[j]);
-            double sum = product + error;
-            to.hi[j] = sum;
-            to.lo[j] = error - (sum - product);
+            double high = hi[j] + term;
+            double low = DoubleDouble.sumError(hi[j], term, high) + lo[j];
+            double sum = high + low;
+            hi[j] = sum;
+            lo[j] = low - (sum - high);
         }
-        return to;
+        return this;
     }
 
-    DoubleDoubles dividedBy(double divisor, DoubleDoubles to) {
+    /** Subtracts {@code a·b}, which is formed in two words. */
+    DoubleDoubles subtractProduct(DoubleDoubles a, DoubleDoubles b) {
+        for (int j = 0; j < hi.length; j++) {
+            double product = a.hi[j] * b.hi[j];
+            double error = DoubleDouble.productError(a.hi[j], b.hi[j], product)
+                    + Math.fma(a.hi[j], b.lo[j], a.lo[j] * b.hi[j]);
+            double term = product + error;
+            double termLow = error - (term - product);
+            double high = hi[j] - term;
+            double low = DoubleDouble.sumError(hi[j], -term, high) + (lo[j] - termLow);
+            double sum = high + low;
+            hi[j] = sum;
+            lo[j] = low - (sum - high);
+        }
+        return this;
+    }
+
+    DoubleDoubles multiply(DoubleDoubles factors) {
+        for (int j = 0; j < hi.length; j++) {
+            double product = hi[j] * factors.hi[j];
+            double error = DoubleDouble.productError(hi[j], factors.hi[j], product)
+                    + Math.fma(hi[j], factors.lo[j], lo[j] * factors.hi[j]);
+            double sum = product + error;
+            hi[j] = sum;
+            lo[j] = error - (sum - product);
+        }
+        return this;
+    }
+
+    /** Multiplies each number by the same one. */
+    DoubleDoubles multiply(DoubleDouble factor) {
+        double high = factor.hi();
+        double low = factor.lo();
+        for (int j = 0; j < hi.length; j++) {
+            double product = hi[j] * high;
+            double error = DoubleDouble.productError(hi[j], high, product) + Math.fma(hi[j], low, lo[j] * high);
+            double sum = product + error;
+            hi[j] = sum;
+            lo[j] = error - (sum - product);
+        }
+        return this;
+    }
+
+    DoubleDoubles divide(double divisor) {
         for (int j = 0; j < hi.length; j++) {
             double quotient = hi[j] / divisor;
             double error = (Math.fma(-quotient, divisor, hi[j]) + lo[j]) / divisor;
             double sum = quotient + error;
-            to.hi[j] = sum;
-            to.lo[j] = error - (sum - quotient);
+            hi[j] = sum;
+            lo[j] = error - (sum - quotient);
         }
-        return to;
+        return this;
     }
 
     /** {@code 1/√this} for numbers of moderate size above 0. */
-    DoubleDoubles inverseSqrt(DoubleDoubles to) {
+    DoubleDoubles inverseSqrt() {
         for (int j = 0; j < hi.length; j++) {
             double x = 1 / Math.sqrt(hi[j]);
             double square = x * x;
@@ -134,14 +159,33 @@ record DoubleDoubles(double[] hi, double[] lo) {
             double nearOneLow = error - (nearOne - product);
             double correction = 0.5 * x * ((1 - nearOne) - nearOneLow);
             double sum = x + correction;
-            to.hi[j] = sum;
-            to.lo[j] = correction - (sum - x);
+            hi[j] = sum;
+            lo[j] = correction - (sum - x);
         }
-        return to;
+        return this;
     }
 
-    /** Writes each one, rounded to a double, into consecutive entries of an array. */
-    void values(double[] to, int at) {
+    /**
+     * Adds an anchor to each number: three times the magnitude of the number and the bound on what will be added to it.
+     * Then all sums are within a factor of two of each other and of the anchor, so that their differences are exact
+     * (Sterbenz), and an addition's rounding error is its second term less what the sum has changed by (Dekker's
+     * Fast2Sum).
+     *
+     * @param bounds of what will be added to each number
+     * @param anchors where the anchors go
+     */
+    void anchor(double[] bounds, double[] anchors) {
+        for (int j = 0; j < hi.length; j++) {
+            double anchor = 3 * (Math.abs(hi[j]) + bounds[j]);
+            double sum = anchor + hi[j];
+            lo[j] += hi[j] - (sum - anchor);
+            hi[j] = sum;
+            anchors[j] = anchor;
+        }
+    }
+
+    /** Writes each number, rounded to a double, into an array from an index on. */
+    void round(double[] to, int at) {
         for (int j = 0; j < hi.length; j++) {
             to[at + j] = hi[j] + lo[j];
         }

@@ -2,18 +2,13 @@ package io.github.backnorm.internal;
 
 /** Operations on entries one by one, over arrays of equal length; the result goes into the last array. */
 public final class Elementwise {
-    private static final int MOST_COPIED = 1 << 19; // 4 MB
+    /** Entries of a task, of which a thread has enough to do for some 10 µs. */
+    private static final int TASK = 1 << 15;
+
+    /** Operations of a SIMD product that take about as long as an entry of ReLU's gradient, which waits for memory. */
+    private static final int OPERATIONS = 30;
 
     private Elementwise() {}
-
-    /**
-     * Whether a new array for what is computed entry by entry from another is better made as a copy of it, to be written
-     * over: {@code Arrays.copyOf} takes no longer than an array of zeros does, and then the loop has an array less to read.
-     * Where they do not fit in the caches, a copy takes longer.
-     */
-    public static boolean isBetterCopied(int length) {
-        return length <= MOST_COPIED;
-    }
 
     /** {@code c = a + b}. */
     public static void add(double[] a, double[] b, double[] c) {
@@ -59,7 +54,12 @@ public final class Elementwise {
 
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */
     public static void reluBackward(double[] y, double[] da, double[] dy) {
-        Kernels.chosen().reluBackward(1, dy.length, y, 0, dy.length, da, dy);
+        Kernels kernels = KernelChoice.chosen();
+        int tasks = (dy.length + TASK - 1) / TASK;
+        kernels.parallel().run(kernels.parallel().helpers((double) OPERATIONS * dy.length), tasks, task -> {
+            int from = task * TASK;
+            kernels.reluBackward(from, Math.min(dy.length, from + TASK), y, da, dy);
+        });
     }
 
     /** The index of the first entry that is NaN or infinite, −1 if there is none. */

@@ -2,7 +2,9 @@ package io.github.backnorm.internal;
 
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.util.List;
 import java.util.Optional;
+import java.util.function.Supplier;
 
 /**
  * The choice between {@link ScalarKernels} and the SIMD ones, by a ladder that falls back to scalar.
@@ -19,18 +21,40 @@ final class KernelChoice {
     private static final String PROPERTY = "backnorm.kernels";
     private static final String MODULE = "jdk.incubator.vector";
 
-    private final Kernels kernels; // null if those that were asked for cannot be had
+    /** The choice for this JVM. Its class is apart so that the property is read when kernels are first needed. */
+    private static final class Chosen {
+        static final KernelChoice CHOICE = make();
+    }
+
+    private final Optional<Kernels> kernels;
     private final String reason;
 
-    private KernelChoice(Kernels kernels, String reason) {
+    private KernelChoice(Optional<Kernels> kernels, String reason) {
         this.kernels = kernels;
         this.reason = reason;
     }
 
-    /** The choice that the system property asks for, told to the log. */
+    private static KernelChoice of(Kernels kernels, String reason) {
+        return new KernelChoice(Optional.of(kernels), reason);
+    }
+
+    private static KernelChoice none(String reason) {
+        return new KernelChoice(Optional.empty(), reason);
+    }
+
+    /**
+     * The kernels of this JVM, with its threads.
+     *
+     * @throws IllegalStateException if one of the library's system properties asks for what cannot be had
+     */
+    static Kernels chosen() {
+        return Chosen.CHOICE.kernels();
+    }
+
+    /** The choice that the system properties ask for, told to the log. */
     static KernelChoice make() {
         Logger logger = System.getLogger("io.github.backnorm");
-        KernelChoice choice = of(System.getProperty(PROPERTY, "auto"));
+        KernelChoice choice = of(System.getProperty(PROPERTY, "auto"), Parallel::ofThisJvm);
         logger.log(Level.DEBUG, () -> "Backnorm: " + choice);
         if (vmOption("UseFMA").equals("false")) {
             logger.log(
@@ -41,35 +65,41 @@ final class KernelChoice {
         return choice;
     }
 
-    static KernelChoice of(String wanted) {
+    /** The choice for a value of the system property. Threads may be refused, with an IllegalStateException. */
+    static KernelChoice of(String wanted, Supplier<Parallel> threads) {
+        if (!List.of("auto", "scalar", "vector").contains(wanted)) {
+            return none(PROPERTY + " is " + wanted + ", expected auto, scalar or vector");
+        }
+        try {
+            return of(wanted, threads.get());
+        } catch (IllegalStateException noThreads) {
+            return none(noThreads.getMessage());
+        }
+    }
+
+    private static KernelChoice of(String wanted, Parallel parallel) {
         if (wanted.equals("scalar")) {
-            return new KernelChoice(new ScalarKernels(), PROPERTY + " is scalar");
+            return of(new ScalarKernels(parallel), PROPERTY + " is scalar");
         }
-        if (!wanted.equals("auto") && !wanted.equals("vector")) {
-            return new KernelChoice(null, PROPERTY + " is " + wanted + ", expected auto, scalar or vector");
+        KernelChoice vector = vector(parallel);
+        if (vector.kernels.isPresent()) {
+            return vector;
         }
-        KernelChoice vector = vector();
-        if (vector.kernels == null) {
-            return wanted.equals("auto")
-                    ? new KernelChoice(new ScalarKernels(), vector.reason)
-                    : new KernelChoice(null, PROPERTY + " is vector, which cannot be had: " + vector.reason);
-        }
-        return vector;
+        return wanted.equals("auto")
+                ? of(new ScalarKernels(parallel), vector.reason)
+                : none(PROPERTY + " is vector, which cannot be had: " + vector.reason);
     }
 
     /** The kernels; an IllegalStateException if those that were asked for cannot be had. */
     Kernels kernels() {
-        if (kernels == null) {
-            throw new IllegalStateException(reason);
-        }
-        return kernels;
+        return kernels.orElseThrow(() -> new IllegalStateException(reason));
     }
 
-    private static KernelChoice vector() {
+    private static KernelChoice vector(Parallel parallel) {
         ModuleLayer own = KernelChoice.class.getModule().getLayer();
         Optional<Module> module = (own == null ? ModuleLayer.boot() : own).findModule(MODULE);
         if (module.isEmpty()) {
-            return new KernelChoice(null, "Java runs without --add-modules " + MODULE);
+            return none("Java runs without --add-modules " + MODULE);
         }
         String obstacle = obstacle(
                 System.getProperty("java.vm.name", ""),
@@ -77,19 +107,19 @@ final class KernelChoice {
                 vmOption("TieredStopAtLevel"),
                 vmOption("UseJVMCICompiler"));
         if (!obstacle.isEmpty()) {
-            return new KernelChoice(null, obstacle);
+            return none(obstacle);
         }
         KernelChoice.class.getModule().addReads(module.get());
         try {
             Kernels vector = Class.forName("io.github.backnorm.internal.VectorKernels")
                     .asSubclass(Kernels.class)
-                    .getDeclaredConstructor()
-                    .newInstance();
+                    .getDeclaredConstructor(Parallel.class)
+                    .newInstance(parallel);
             return vector.lanes() < 2
-                    ? new KernelChoice(null, "this machine has no SIMD lanes for doubles")
-                    : new KernelChoice(vector, MODULE + " is there");
+                    ? none("this machine has no SIMD lanes for doubles")
+                    : of(vector, MODULE + " is there");
         } catch (ReflectiveOperationException | LinkageError unusable) {
-            return new KernelChoice(null, "this version of " + MODULE + " is not usable: " + unusable);
+            return none("this version of " + MODULE + " is not usable: " + unusable);
         }
     }
 
@@ -127,6 +157,6 @@ final class KernelChoice {
     /** {@return "vector kernels, 8 lanes" or "scalar kernels", and why} */
     @Override
     public String toString() {
-        return (kernels == null ? "no kernels" : kernels) + " (" + reason + ")";
+        return kernels.map(Kernels::toString).orElse("no kernels") + " (" + reason + ")";
     }
 }

@@ -1,52 +1,56 @@
 package io.github.backnorm.internal;
 
+import java.util.function.IntFunction;
+
 /**
  * The loops in which the library spends its time, in two forms that give the same bits: {@link ScalarKernels}, loops
- * that C2 vectorizes by itself, and the SIMD kernels of the module jdk.incubator.vector, if {@link KernelChoice} finds
- * them usable.
+ * that C2 vectorizes by itself, and SIMD kernels of the module jdk.incubator.vector. {@link KernelChoice} chooses.
  *
- * <p>Each form does the same operations on each entry in the same order; SIMD lanes run over columns of the output,
- * never along a sum.
+ * <p>Both forms do the same operations on each entry in the same order. SIMD lanes run over columns of the output, never
+ * along a sum.
  */
 abstract class Kernels {
-    /** The choice, in a class of its own: it makes objects of subclasses, which must find this class initialized. */
-    private static final class Chosen {
-        static final KernelChoice CHOICE = KernelChoice.make();
+    /** Numbers from 1/MOST to MOST in magnitude are of moderate size: they can be multiplied with all error terms. */
+    static final double MOST = 0x1p300;
+
+    private final Parallel parallel;
+
+    Kernels(Parallel parallel) {
+        this.parallel = parallel;
     }
 
-    /**
-     * The kernels chosen for this JVM; an IllegalStateException if those that were asked for, or the threads, cannot be
-     * had, so that work of any size tells it.
-     */
-    static Kernels chosen() {
-        Parallel.threads();
-        return Chosen.CHOICE.kernels();
+    /** The threads that the work of these kernels is spread over. */
+    final Parallel parallel() {
+        return parallel;
     }
 
     /** Doubles in a SIMD register; 1 for scalar kernels. */
     abstract int lanes();
 
+    /** Whether a number is of moderate size; false for NaN. */
+    static boolean isModerate(double value) {
+        return isWithin(MOST, value);
+    }
+
+    /** Whether a number may be a square, or a sum of squares, of numbers of moderate size; false for NaN. */
+    static boolean isModerateSquare(double value) {
+        return isWithin(MOST * MOST, value);
+    }
+
+    private static boolean isWithin(double most, double value) {
+        return Math.abs(value) <= most && Math.abs(value) >= 1 / most;
+    }
+
     // Products
 
     /**
-     * {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}, and a row added to each row of C if it is not null; m, n and k are at
-     * least 1.
+     * {@code C = A·B}, and a row added to each row of it, unless that is {@link Products#NO_ROW}. A and B fit and have
+     * entries.
      *
-     * @param aTransposed whether A is given as k×m
-     * @param bTransposed whether B is given as n×k
-     * @param c where C goes, with any content before; null for a new array
-     * @return C
+     * @param room gives the array for C, whose content does not matter
+     * @return C, row-major
      */
-    abstract double[] gemm(
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] bias,
-            double[] c);
+    abstract double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room);
 
     /** {@code c[co + j] += row[from + j]} for n entries. */
     static void add(int n, double[] row, int from, double[] c, int co) {
@@ -55,83 +59,49 @@ abstract class Kernels {
         }
     }
 
+    // Sums of columns
+
     /**
-     * Adds the m rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does; only a sum that is not
-     * finite may differ, which {@link Columns} forms again.
+     * Adds the rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does. Only a sum that is not finite
+     * may differ, which {@link Columns} forms again.
      */
     abstract void sumColumns(int m, int n, double[] a, DoubleDoubles sums);
 
-    // Batch norm. A block of m rows of n columns begins at index at of a row-major array with rows of length ld; m is
-    // at most Normalization.BLOCK where sums are formed. Words of the columns begin at index 0 of their arrays; the low
-    // words of sums collect errors and are not made part of a double-double again (DoubleDoubles.carry). dy, dh and y
-    // are laid out as h.
+    // Batch norm by the statistics of the batch, for rows i to i + rows − 1 of the columns of a panel. The low words of
+    // sums collect errors and do not make double-doubles (DoubleDoubles.carry), so that sums are formed of at most
+    // Quantities.BLOCK rows at a time. y, dy and dh are laid out as h, and none of them is another.
 
-    // By a batch's own statistics. The deviations d = h − c, c being the pivot, are exact, and offsets are anchored
-    // (DoubleDoubles.anchor).
+    /** Adds to Σd and Σd². */
+    abstract void sumDeviations(Quantities panel, int i, int rows, double[] h);
 
-    /** Adds {@code Σ d} to sum and {@code Σ d²} to squares. */
-    abstract void sumDeviations(
-            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares);
+    /** {@code y = max(f·d + yOffset, least)}. */
+    abstract void normalize(Quantities panel, int i, int rows, double[] h, double least, double[] y);
 
-    /** {@code y = factor·d + offset − anchor} or least, whichever is larger. */
-    abstract void normalize(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] pivot,
-            DoubleDoubles factor,
-            DoubleDoubles offset,
-            double[] anchor,
-            double least,
-            double[] y);
+    /** Adds to Σdy, Σdy·d and Σdy². */
+    abstract void sumGradients(Quantities panel, int i, int rows, double[] h, double[] dy);
 
-    /** Adds {@code Σ dy} to sum, {@code Σ dy·d} to products, and {@code Σ dy²}, in one word, to squares. */
-    abstract void sumGradients(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] dy,
-            double[] pivot,
-            DoubleDoubles sum,
-            DoubleDoubles products,
-            double[] squares);
+    /** {@code dh = f·dy + g·d + dhOffset}. */
+    abstract void differentiate(Quantities panel, int i, int rows, double[] h, double[] dy, double[] dh);
 
-    /** {@code dh = factor·dy + slope·d + offset − anchor}. */
-    abstract void differentiate(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] dy,
-            double[] pivot,
-            DoubleDoubles factor,
-            DoubleDoubles slope,
-            DoubleDoubles offset,
-            double[] anchor,
-            double[] dh);
+    // Batch norm by a given mean
 
-    // By a given mean, from which the deviations are two words, exactly
+    /** {@code y = max(f·(h − μ) + β, least)} for rows i to i + rows − 1; NaN stays NaN. */
+    abstract void normalizeGiven(Given given, int i, int rows, double[] h, double least, double[] y);
 
-    /** {@code y = max(factor·(h − mean) + beta, least)}; NaN stays NaN. */
-    abstract void normalizeBy(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] mean,
-            DoubleDoubles factor,
-            double[] beta,
-            double least,
-            double[] y);
+    /**
+     * What is given of all columns. Deviations from the mean are formed in two words, exactly.
+     *
+     * @param factor f = γ·v
+     */
+    @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+    record Given(double[] mean, DoubleDoubles factor, double[] beta) {
+        int columns() {
+            return mean.length;
+        }
+    }
 
     // ReLU
 
-    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0; all are laid out alike, and dy may be da. */
-    abstract void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy);
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0, for an index range; dy may be da. */
+    abstract void reluBackward(int from, int to, double[] y, double[] da, double[] dy);
 }

@@ -16,7 +16,7 @@ final class Main {
 
     private static String threads() {
         try {
-            int threads = Parallel.threads();
+            int threads = Parallel.ofThisJvm().threads();
             return threads == 1 ? "1 thread" : threads + " threads";
         } catch (IllegalStateException refusal) {
             return "no threads (" + refusal.getMessage() + ")";

@@ -8,7 +8,6 @@ import java.util.concurrent.RejectedExecutionException;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReference;
-import java.util.concurrent.atomic.LongAdder;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
@@ -36,28 +35,19 @@ import java.util.function.Supplier;
  *
  * <p>What a task computes must not depend on which thread runs it or on where the cuts are.
  */
-final class Parallel {
-    static final int TASKS_PER_THREAD = 8;
+class Parallel {
+    private static final int TASKS_PER_THREAD = 8;
 
-    private static final String WANTED = System.getProperty("backnorm.threads");
+    private static final String PROPERTY = "backnorm.threads";
+
+    /**
+     * Operations for each helper that is woken. To wake a sleeping thread and to be woken by it takes 30 to 100 µs; this
+     * is 200 µs of a SIMD product on one thread, or twice that of a scalar one.
+     */
+    private static final double THRESHOLD = 1.6e7;
 
     /** Requests for help that may wait in the pool: one that is busy for long, or has no threads, must not fill up. */
     static final int MOST_WAITING = 100;
-
-    private static final AtomicInteger WAITING = new AtomicInteger();
-
-    /** Tasks that other threads than the callers' have done, for tests to see. */
-    static final LongAdder HELPED = new LongAdder();
-
-    /** Threads that work is spread over, 0 if the property makes no sense; tests change it. */
-    static int threads =
-            threads(WANTED, Runtime.getRuntime().availableProcessors(), ForkJoinPool.getCommonPoolParallelism());
-
-    /**
-     * Operations for each helper that is woken; tests lower it. To wake a sleeping thread and to be woken by it takes
-     * 30 to 100 µs; this is 200 µs of a SIMD product on one thread, or twice that of a scalar one.
-     */
-    static double threshold = 1.6e7;
 
     /** The part of the threshold that is enough for helpers that are looking for work. */
     private static final double PART_OF_THRESHOLD = 1.0 / 8;
@@ -74,27 +64,41 @@ final class Parallel {
      */
     private static final long REST = 100_000_000; // ns
 
-    private static volatile long endOfRest = System.nanoTime();
+    private final int threads;
+    private final double threshold;
+    private volatile long endOfRest = System.nanoTime();
 
-    /** The job begun last, as long as it is not done: what helpers look for. One of another caller hides it. */
-    private static final AtomicReference<Job> LATEST = new AtomicReference<>();
+    /** Requests for help that wait in the pool. */
+    private final AtomicInteger waiting = new AtomicInteger();
 
-    /** Helpers that are looking. */
-    private static final AtomicInteger LOOKING = new AtomicInteger();
+    /** The job begun last, until it is done: what helpers look for. A job that another caller begins takes its place. */
+    private final AtomicReference<Job> latest = new AtomicReference<>();
 
-    private Parallel() {}
+    /** Helpers that are looking for work. */
+    private final AtomicInteger looking = new AtomicInteger();
 
-    /**
-     * Threads that work is spread over, the caller's included; an IllegalStateException if the system property makes no
-     * sense.
-     */
-    static int threads() {
-        if (threads == 0) {
-            throw new IllegalStateException("backnorm.threads is " + WANTED + ", expected a number from 1 on");
-        }
-        return threads;
+    /** For so many threads, the caller's included, and a helper for each multiple of the threshold. */
+    Parallel(int threads, double threshold) {
+        this.threads = threads;
+        this.threshold = threshold;
     }
 
+    /**
+     * With the threads that the system property asks for.
+     *
+     * @throws IllegalStateException if it makes no sense
+     */
+    static Parallel ofThisJvm() {
+        String wanted = System.getProperty(PROPERTY);
+        int processors = Runtime.getRuntime().availableProcessors();
+        int threads = threads(wanted, processors, ForkJoinPool.getCommonPoolParallelism());
+        if (threads == 0) {
+            throw new IllegalStateException(PROPERTY + " is " + wanted + ", expected a number from 1 on");
+        }
+        return new Parallel(threads, THRESHOLD);
+    }
+
+    /** What the system property asks for, up to one more than the pool has; 0 if it makes no sense. */
     static int threads(String wanted, int processors, int pool) {
         try {
             int threads = wanted == null ? processors : Integer.parseInt(wanted);
@@ -104,14 +108,19 @@ final class Parallel {
         }
     }
 
+    /** Threads that work is spread over, the caller's included. */
+    int threads() {
+        return threads;
+    }
+
     /**
      * How many helpers work of this size pays for. It may be others a moment later.
      *
      * @param operations additions, multiplications and the like
      */
-    static int helpers(double operations) {
-        int looking = operations >= PART_OF_THRESHOLD * threshold ? LOOKING.get() : 0;
-        return (int) Math.min(threads() - 1, Math.max(looking, operations / threshold));
+    final int helpers(double operations) {
+        int ready = operations >= PART_OF_THRESHOLD * threshold ? looking.get() : 0;
+        return (int) Math.min(threads - 1, Math.max(ready, operations / threshold));
     }
 
     /** The number of tasks that work for so many helpers should be cut into, where it can be. */
@@ -120,12 +129,12 @@ final class Parallel {
     }
 
     /** Runs the tasks 0 to tasks − 1 on the caller's thread and up to so many others; all are done when it returns. */
-    static void run(int mostHelpers, int tasks, IntConsumer task) {
+    final void run(int mostHelpers, int tasks, IntConsumer task) {
         run(mostHelpers, tasks, () -> task);
     }
 
     /** The same, with a worker made for each thread that takes part, at most one more than there are helpers. */
-    static void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
+    void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
         int helpers = Math.min(mostHelpers, tasks - 1);
         if (helpers <= 0) {
             IntConsumer worker = workers.get();
@@ -135,8 +144,8 @@ final class Parallel {
             return;
         }
         Job job = new Job(tasks, workers, helpers);
-        LATEST.set(job);
-        for (int i = LOOKING.get(); i < helpers; i++) {
+        latest.set(job);
+        for (int i = looking.get(); i < helpers; i++) {
             job.askForHelp();
         }
         job.work();
@@ -144,44 +153,44 @@ final class Parallel {
     }
 
     /** Looks for a job other than the last one; null if none is begun for a while. */
-    private static Job next(Job last) {
+    private Job next(Job last) {
         long now = System.nanoTime();
-        boolean requestsPiledUp = WAITING.get() > threads; // while the pool was busy, most of them for jobs long done
+        boolean requestsPiledUp = waiting.get() > threads; // while the pool was busy, most of them for jobs long done
         if (now - endOfRest < 0 || requestsPiledUp || othersWait()) {
             return null;
         }
-        LOOKING.incrementAndGet();
+        looking.incrementAndGet();
         long end = now + PATIENCE;
-        for (Job job = LATEST.get(); (job == last || job == null) && now - end < 0; job = LATEST.get()) {
+        for (Job job = latest.get(); (job == last || job == null) && now - end < 0; job = latest.get()) {
             if (othersWait()) {
                 break;
             }
             Thread.onSpinWait();
             now = System.nanoTime();
         }
-        LOOKING.decrementAndGet();
+        looking.decrementAndGet();
         if (now - end > 10 * PATIENCE) {
             endOfRest = now + REST;
         }
-        Job job = LATEST.get(); // once more: so far the caller has counted on this thread
+        Job job = latest.get(); // once more: so far the caller has counted on this thread
         return job == last ? null : job;
     }
 
     /** Whether work of others waits in the pool, or in this thread's own part of it. */
-    private static boolean othersWait() {
-        return ForkJoinPool.commonPool().getQueuedSubmissionCount() > WAITING.get()
+    private boolean othersWait() {
+        return ForkJoinPool.commonPool().getQueuedSubmissionCount() > waiting.get()
                 || ForkJoinTask.getQueuedTaskCount() > 0;
     }
 
     /** Help that has been asked for; the pool runs it, perhaps long after. */
-    private static final class Request implements Runnable {
+    private final class Request implements Runnable {
         private final Job job;
         private final AtomicBoolean waits = new AtomicBoolean(true);
         private final ForkJoinTask<?> inPool = ForkJoinTask.adapt(this);
 
         Request(Job job) {
             this.job = job;
-            WAITING.incrementAndGet();
+            waiting.incrementAndGet();
         }
 
         /** Takes it back, if it is what the caller has put last into the pool's queue and nobody has begun it. */
@@ -193,7 +202,7 @@ final class Parallel {
 
         void endWaiting() {
             if (waits.getAndSet(false)) {
-                WAITING.decrementAndGet();
+                waiting.decrementAndGet();
             }
         }
 
@@ -207,7 +216,7 @@ final class Parallel {
     }
 
     /** The tasks of one call. */
-    private static final class Job {
+    private final class Job {
         private final int tasks;
         private final AtomicInteger begun = new AtomicInteger();
         private int fromFront; // by the caller
@@ -229,7 +238,7 @@ final class Parallel {
             Request request = null;
             try {
                 boolean queueIsShort = ForkJoinPool.commonPool().getQueuedSubmissionCount() < MOST_WAITING;
-                if (queueIsShort && WAITING.get() < MOST_WAITING) {
+                if (queueIsShort && waiting.get() < MOST_WAITING) {
                     request = new Request(this);
                     requests.push(request);
                     ForkJoinPool.commonPool().execute(request.inPool);
@@ -243,16 +252,15 @@ final class Parallel {
 
         void help() {
             if (places.getAndDecrement() > 0) {
-                HELPED.add(work());
+                work();
             }
         }
 
-        /** Does tasks until none is left, and returns how many. */
-        int work() {
+        /** Does tasks until none is left. */
+        void work() {
             Supplier<IntConsumer> workers = this.workers;
             IntConsumer worker = null;
             boolean helps = Thread.currentThread() != caller;
-            int worked = 0;
             while (begun.getAndIncrement() < tasks) {
                 int i = helps ? tasks - 1 - fromBack.getAndIncrement() : fromFront++;
                 try {
@@ -263,12 +271,10 @@ final class Parallel {
                 } catch (RuntimeException | Error thrown) {
                     failure.compareAndSet(null, thrown);
                 }
-                worked++;
                 if (done.incrementAndGet() == tasks && helps) {
                     LockSupport.unpark(caller);
                 }
             }
-            return worked;
         }
 
         void await() {
@@ -284,7 +290,7 @@ final class Parallel {
             if (interrupted) {
                 Thread.currentThread().interrupt();
             }
-            LATEST.compareAndSet(this, null);
+            latest.compareAndSet(this, null);
             requests.forEach(Request::withdraw);
             workers = null; // a helper that comes late must not keep the arrays alive
             if (failure.get() instanceof RuntimeException runtime) {

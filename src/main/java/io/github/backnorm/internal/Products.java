@@ -1,10 +1,10 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
+import java.util.function.IntFunction;
 
 /**
- * Matrix products over row-major arrays: {@code C (m×n) = op(A) (m×k) · op(B) (k×n)}. C goes into the array given, whose
- * content does not matter, or, where that is null, into a new one.
+ * Products of matrices, {@code C = A·B}.
  *
  * <p>Every entry of C is one chain {@code acc = fma(a, b, acc)} that starts at +0.0 and runs over the inner index in
  * increasing order, whatever the shape; no term is skipped. So an entry depends on nothing but its row of A and its
@@ -14,46 +14,34 @@ import java.util.Arrays;
  * <i>Accuracy and Stability of Numerical Algorithms</i>, 2nd ed., §3.5).
  */
 public final class Products {
+    /** In place of a row, where none is added. */
+    public static final double[] NO_ROW = {};
+
     private Products() {}
 
     /**
-     * {@code C = A·B} with A m×k, B k×n, and a row, unless it is null, added to each row of the product, which is one
-     * addition after the chain.
+     * {@code A·B}, and a row added to each row of it, which is one addition after the chain.
+     *
+     * @param row as many entries as B has columns, or {@link #NO_ROW}
+     * @param room gives the array for the product, whose content does not matter
+     * @return the product, row-major
      */
-    public static double[] gemm(int m, int n, int k, double[] a, double[] b, double[] row, double[] c) {
-        return gemm(Kernels.chosen(), m, n, k, a, false, b, false, row, c);
+    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        return multiply(KernelChoice.chosen(), a, b, row, room);
     }
 
-    /** {@code C = Aᵀ·B} with A k×m, B k×n. */
-    public static double[] gemmTN(int m, int n, int k, double[] a, double[] b, double[] c) {
-        return gemm(Kernels.chosen(), m, n, k, a, true, b, false, null, c);
-    }
-
-    /** {@code C = A·Bᵀ} with A m×k, B n×k. */
-    public static double[] gemmNT(int m, int n, int k, double[] a, double[] b, double[] c) {
-        return gemm(Kernels.chosen(), m, n, k, a, false, b, true, null, c);
-    }
-
-    static double[] gemm(
-            Kernels kernels,
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] row,
-            double[] c) {
-        if (m > 0 && n > 0 && k > 0) {
-            return kernels.gemm(m, n, k, a, aTransposed, b, bTransposed, row, c);
+    static double[] multiply(Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        int m = a.rows();
+        int n = b.columns();
+        if (m > 0 && n > 0 && a.columns() > 0) {
+            return kernels.multiply(a, b, row, room);
         }
-        double[] zeros = c == null ? new double[m * n] : c;
-        Arrays.fill(zeros, 0, m * n, 0.0);
-        for (int i = 0; i < m && row != null; i++) {
-            Kernels.add(n, row, 0, zeros, i * n);
+        double[] c = room.apply(m * n);
+        Arrays.fill(c, 0.0);
+        for (int i = 0; i < m && row.length > 0; i++) {
+            Kernels.add(n, row, 0, c, i * n);
         }
-        return zeros;
+        return c;
     }
 
     /** {@code B (n×m) = Aᵀ} with A m×n. */

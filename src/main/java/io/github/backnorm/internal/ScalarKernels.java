@@ -1,28 +1,21 @@
 package io.github.backnorm.internal;
 
-import java.util.Arrays;
+import java.util.function.IntFunction;
 
 /** Kernels as plain loops over arrays, small enough for C2 to vectorize by itself. */
 final class ScalarKernels extends Kernels {
+    ScalarKernels(Parallel parallel) {
+        super(parallel);
+    }
+
     @Override
     int lanes() {
         return 1;
     }
 
     @Override
-    double[] gemm(
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] bias,
-            double[] c) {
-        double[] product = c == null ? new double[m * n] : c;
-        ScalarProducts.gemm(m, n, k, a, aTransposed, b, bTransposed, bias, product);
-        return product;
+    double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        return ScalarProducts.multiply(parallel(), a, b, row, room);
     }
 
     @Override
@@ -53,142 +46,145 @@ final class ScalarKernels extends Kernels {
     // into which the row is copied and out of which the result is. The words of the columns are copied too, so that all
     // arrays of a kernel are aligned alike (ScalarProducts.rows): nearly twice as fast.
 
-    @Override
-    void sumDeviations(
-            int m, int n, double[] h, int at, int ldh, double[] pivot, DoubleDoubles sum, DoubleDoubles squares) {
-        double[][] words = aligned(m, n, 1, pivot, sum.hi(), sum.lo(), squares.hi(), squares.lo());
-        double[] x = words[5];
-        for (int i = 0; i < m; i++) {
-            System.arraycopy(h, at + i * ldh, x, 0, n);
-            addDeviations(n, x, words[0], words[1], words[2]);
-            addSquares(n, x, words[0], words[3], words[4]);
-        }
-        copy(n, words[1], words[2], sum);
-        copy(n, words[3], words[4], squares);
-    }
+    /** Arrays of one row that are aligned alike. */
+    private static final class AlignedRows {
+        private final int width;
+        private final boolean copies;
+        private final double[][] arrays;
+        private int used;
 
-    @Override
-    void normalize(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] pivot,
-            DoubleDoubles factor,
-            DoubleDoubles offset,
-            double[] anchor,
-            double least,
-            double[] y) {
-        double[][] words = aligned(m, n, 1, pivot, factor.hi(), factor.lo(), offset.hi(), offset.lo(), anchor);
-        double[] x = words[6];
-        for (int i = 0; i < m; i++) {
-            System.arraycopy(h, at + i * ldh, x, 0, n);
-            multiplyAddDeviations(n, x, words[0], words[1], words[2], words[3], words[4], words[5], least);
-            System.arraycopy(x, 0, y, at + i * ldh, n);
+        /** For as many arrays, of a kernel that does so many rows. For one row, copies do not pay. */
+        AlignedRows(int rows, int width, int copies, int others) {
+            this.width = width;
+            this.copies = rows > 1;
+            this.arrays = ScalarProducts.rows(this.copies ? copies + others : others, width);
         }
-    }
 
-    @Override
-    void sumGradients(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] dy,
-            double[] pivot,
-            DoubleDoubles sum,
-            DoubleDoubles products,
-            double[] squares) {
-        double[][] words = aligned(m, n, 2, pivot, sum.hi(), sum.lo(), products.hi(), products.lo(), squares);
-        double[] x = words[6];
-        double[] term = words[7];
-        for (int i = 0; i < m; i++) {
-            System.arraycopy(h, at + i * ldh, x, 0, n);
-            System.arraycopy(dy, at + i * ldh, term, 0, n);
-            addWithSquares(n, term, words[1], words[2], words[5]);
-            addProducts(n, x, words[0], term, words[3], words[4]);
+        /** An array with the words of the columns, or these themselves. */
+        double[] copyOf(double[] words) {
+            if (!copies) {
+                return words;
+            }
+            double[] copy = arrays[used++];
+            System.arraycopy(words, 0, copy, 0, width);
+            return copy;
         }
-        copy(n, words[1], words[2], sum);
-        copy(n, words[3], words[4], products);
-        System.arraycopy(words[5], 0, squares, 0, n);
-    }
 
-    @Override
-    void differentiate(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] dy,
-            double[] pivot,
-            DoubleDoubles factor,
-            DoubleDoubles slope,
-            DoubleDoubles offset,
-            double[] anchor,
-            double[] dh) {
-        double[][] words = aligned(
-                m, n, 4, pivot, factor.hi(), factor.lo(), slope.hi(), slope.lo(), offset.hi(), offset.lo(), anchor);
-        double[] x = words[8];
-        double[] term = words[9];
-        double[] sum = words[10];
-        double[] low = words[11];
-        for (int i = 0; i < m; i++) {
-            System.arraycopy(h, at + i * ldh, x, 0, n);
-            System.arraycopy(dy, at + i * ldh, term, 0, n);
-            multiplyAdd(n, term, words[1], words[2], words[5], words[6], sum, low);
-            multiplyAddDeviations(n, x, words[0], words[3], words[4], sum, low, words[7], Double.NEGATIVE_INFINITY);
-            System.arraycopy(x, 0, dh, at + i * ldh, n);
+        double[] next() {
+            return arrays[used++];
+        }
+
+        void copyBack(double[] copy, double[] words) {
+            System.arraycopy(copy, 0, words, 0, width);
         }
     }
 
     @Override
-    void normalizeBy(
-            int m,
-            int n,
-            double[] h,
-            int at,
-            int ldh,
-            double[] mean,
-            DoubleDoubles factor,
-            double[] beta,
-            double least,
-            double[] y) {
-        double[][] words = aligned(m, n, 3, mean, factor.hi(), factor.lo(), beta);
-        double[] x = words[4];
-        double[] product = words[5];
-        double[] productLow = words[6];
-        for (int i = 0; i < m; i++) {
-            System.arraycopy(h, at + i * ldh, x, 0, n);
-            multiplyDeviations(n, x, words[0], words[1], words[2], product, productLow);
-            addBeta(n, product, productLow, words[3], least, x);
-            System.arraycopy(x, 0, y, at + i * ldh, n);
+    void sumDeviations(Quantities panel, int i, int rows, double[] h) {
+        int width = panel.width;
+        AlignedRows aligned = new AlignedRows(rows, width, 5, 1);
+        double[] c = aligned.copyOf(panel.pivot);
+        double[] sum = aligned.copyOf(panel.sumD.hi());
+        double[] sumLow = aligned.copyOf(panel.sumD.lo());
+        double[] squares = aligned.copyOf(panel.sumDSquare.hi());
+        double[] squaresLow = aligned.copyOf(panel.sumDSquare.lo());
+        double[] x = aligned.next();
+        for (int row = i; row < i + rows; row++) {
+            System.arraycopy(h, panel.at(row), x, 0, width);
+            addDeviations(width, x, c, sum, sumLow);
+            addSquares(width, x, c, squares, squaresLow);
+        }
+        aligned.copyBack(sum, panel.sumD.hi());
+        aligned.copyBack(sumLow, panel.sumD.lo());
+        aligned.copyBack(squares, panel.sumDSquare.hi());
+        aligned.copyBack(squaresLow, panel.sumDSquare.lo());
+    }
+
+    @Override
+    void normalize(Quantities panel, int i, int rows, double[] h, double least, double[] y) {
+        int width = panel.width;
+        AlignedRows aligned = new AlignedRows(rows, width, 6, 1);
+        double[] c = aligned.copyOf(panel.pivot);
+        double[] f = aligned.copyOf(panel.factor.hi());
+        double[] fLow = aligned.copyOf(panel.factor.lo());
+        double[] offset = aligned.copyOf(panel.yOffset.hi());
+        double[] offsetLow = aligned.copyOf(panel.yOffset.lo());
+        double[] anchor = aligned.copyOf(panel.yAnchor);
+        double[] x = aligned.next();
+        for (int row = i; row < i + rows; row++) {
+            System.arraycopy(h, panel.at(row), x, 0, width);
+            multiplyAddDeviations(width, x, c, f, fLow, offset, offsetLow, anchor, least);
+            System.arraycopy(x, 0, y, panel.at(row), width);
         }
     }
 
-    /**
-     * Copies of the first n entries of the given arrays, or, for one row, where copies do not pay, these arrays
-     * themselves; then {@code more} new arrays of at least n zeros.
-     */
-    private static double[][] aligned(int m, int n, int more, double[]... arrays) {
-        int copies = m == 1 ? 0 : arrays.length;
-        double[][] rows = ScalarProducts.rows(copies + more, n);
-        for (int i = 0; i < copies; i++) {
-            System.arraycopy(arrays[i], 0, rows[i], 0, n);
+    @Override
+    void sumGradients(Quantities panel, int i, int rows, double[] h, double[] dy) {
+        int width = panel.width;
+        AlignedRows aligned = new AlignedRows(rows, width, 6, 2);
+        double[] c = aligned.copyOf(panel.pivot);
+        double[] sum = aligned.copyOf(panel.sumDy.hi());
+        double[] sumLow = aligned.copyOf(panel.sumDy.lo());
+        double[] products = aligned.copyOf(panel.sumDyD.hi());
+        double[] productsLow = aligned.copyOf(panel.sumDyD.lo());
+        double[] squares = aligned.copyOf(panel.sumDySquare);
+        double[] x = aligned.next();
+        double[] term = aligned.next();
+        for (int row = i; row < i + rows; row++) {
+            System.arraycopy(h, panel.at(row), x, 0, width);
+            System.arraycopy(dy, panel.at(row), term, 0, width);
+            addWithSquares(width, term, sum, sumLow, squares);
+            addProducts(width, x, c, term, products, productsLow);
         }
-        if (copies > 0) {
-            return rows;
-        }
-        double[][] all = Arrays.copyOf(arrays, arrays.length + more);
-        System.arraycopy(rows, 0, all, arrays.length, more);
-        return all;
+        aligned.copyBack(sum, panel.sumDy.hi());
+        aligned.copyBack(sumLow, panel.sumDy.lo());
+        aligned.copyBack(products, panel.sumDyD.hi());
+        aligned.copyBack(productsLow, panel.sumDyD.lo());
+        aligned.copyBack(squares, panel.sumDySquare);
     }
 
-    private static void copy(int n, double[] sum, double[] error, DoubleDoubles to) {
-        System.arraycopy(sum, 0, to.hi(), 0, n);
-        System.arraycopy(error, 0, to.lo(), 0, n);
+    @Override
+    void differentiate(Quantities panel, int i, int rows, double[] h, double[] dy, double[] dh) {
+        int width = panel.width;
+        AlignedRows aligned = new AlignedRows(rows, width, 8, 4);
+        double[] c = aligned.copyOf(panel.pivot);
+        double[] f = aligned.copyOf(panel.factor.hi());
+        double[] fLow = aligned.copyOf(panel.factor.lo());
+        double[] g = aligned.copyOf(panel.slope.hi());
+        double[] gLow = aligned.copyOf(panel.slope.lo());
+        double[] offset = aligned.copyOf(panel.dhOffset.hi());
+        double[] offsetLow = aligned.copyOf(panel.dhOffset.lo());
+        double[] anchor = aligned.copyOf(panel.dhAnchor);
+        double[] x = aligned.next();
+        double[] term = aligned.next();
+        double[] sum = aligned.next();
+        double[] sumLow = aligned.next();
+        for (int row = i; row < i + rows; row++) {
+            System.arraycopy(h, panel.at(row), x, 0, width);
+            System.arraycopy(dy, panel.at(row), term, 0, width);
+            multiplyAdd(width, term, f, fLow, offset, offsetLow, sum, sumLow);
+            multiplyAddDeviations(width, x, c, g, gLow, sum, sumLow, anchor, Double.NEGATIVE_INFINITY);
+            System.arraycopy(x, 0, dh, panel.at(row), width);
+        }
+    }
+
+    @Override
+    void normalizeGiven(Given given, int i, int rows, double[] h, double least, double[] y) {
+        int n = given.columns();
+        AlignedRows aligned = new AlignedRows(rows, n, 4, 3);
+        double[] mean = aligned.copyOf(given.mean());
+        double[] f = aligned.copyOf(given.factor().hi());
+        double[] fLow = aligned.copyOf(given.factor().lo());
+        double[] beta = aligned.copyOf(given.beta());
+        double[] x = aligned.next();
+        double[] product = aligned.next();
+        double[] productLow = aligned.next();
+        for (int row = i; row < i + rows; row++) {
+            System.arraycopy(h, row * n, x, 0, n);
+            multiplyDeviations(n, x, mean, f, fLow, product, productLow);
+            addBeta(n, product, productLow, beta, least, x);
+            System.arraycopy(x, 0, y, row * n, n);
+        }
     }
 
     /** Adds {@code x − c} to sums. */
@@ -293,12 +289,9 @@ final class ScalarKernels extends Kernels {
     // ReLU
 
     @Override
-    void reluBackward(int m, int n, double[] y, int at, int ld, double[] da, double[] dy) {
-        for (int i = 0; i < m; i++) {
-            int row = at + i * ld;
-            for (int j = 0; j < n; j++) {
-                dy[row + j] = masked(y[row + j], da[row + j]);
-            }
+    void reluBackward(int from, int to, double[] y, double[] da, double[] dy) {
+        for (int k = from; k < to; k++) {
+            dy[k] = masked(y[k], da[k]);
         }
     }
 

@@ -1,6 +1,7 @@
 package io.github.backnorm.internal;
 
 import java.util.Arrays;
+import java.util.function.IntFunction;
 
 /**
  * A matrix product by loops that C2 vectorizes by itself.
@@ -31,83 +32,77 @@ final class ScalarProducts {
     /** Up to this number of rows, four rows of B at a time are enough. */
     private static final int FEW_ROWS = 2;
 
-    private final double[] a;
-    private final int aRow; // from a row of op(A) to the next
-    private final int aColumn;
+    private final Operand a;
     private final int width;
     private final double[][] b;
     private final double[][] c;
 
-    private ScalarProducts(double[] a, int aRow, int aColumn, int depth, int width) {
+    private ScalarProducts(Operand a, int depth, int width) {
         this.a = a;
-        this.aRow = aRow;
-        this.aColumn = aColumn;
         this.width = width;
         double[][] rows = rows(ROWS + depth, width);
         c = Arrays.copyOf(rows, ROWS);
         b = Arrays.copyOfRange(rows, ROWS, rows.length);
     }
 
-    /** As {@link Kernels#gemm}, into an array. */
-    static void gemm(
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] bias,
-            double[] c) {
-        if (m <= FEW_ROWS && !aTransposed && !bTransposed) {
-            fewRows(m, n, k, a, b, bias, c);
-            return;
+    /** As {@link Kernels#multiply}, on these threads. */
+    static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        double[] c = room.apply(a.rows() * b.columns());
+        if (a.rows() <= FEW_ROWS && a.hasWholeRows() && b.hasWholeRows()) {
+            multiplyFewRows(a, b, row, c);
+        } else {
+            multiplyBlocks(parallel, a, b, row, c);
         }
+        return c;
+    }
+
+    private static void multiplyBlocks(Parallel parallel, Operand a, Operand b, double[] row, double[] c) {
+        int m = a.rows();
+        int n = b.columns();
+        int k = a.columns();
         int segments = (n + WIDTH - 1) / WIDTH;
-        int helpers = Parallel.helpers(2.0 * m * n * k);
+        int helpers = parallel.helpers(2.0 * m * n * k);
         int parts = helpers > 0 ? Math.max(1, Math.min(m / ROWS_OF_TASK, Parallel.tasks(helpers) / segments)) : 1;
-        Parallel.run(helpers, segments * parts, task -> {
+        parallel.run(helpers, segments * parts, task -> {
             int j = task / parts * WIDTH;
             int columns = Math.min(WIDTH, n - j);
             int part = task % parts;
             int from = (int) ((long) m * part / parts);
             int to = (int) ((long) m * (part + 1) / parts);
-            ScalarProducts product =
-                    new ScalarProducts(a, aTransposed ? 1 : k, aTransposed ? m : 1, Math.min(DEPTH, k), columns);
+            ScalarProducts product = new ScalarProducts(a, Math.min(DEPTH, k), columns);
             for (int p = 0; p < k; p += DEPTH) {
                 int depth = Math.min(DEPTH, k - p);
-                if (bTransposed) {
-                    product.packTransposed(b, j * k + p, k, depth);
-                } else {
-                    product.pack(b, p * n + j, n, depth);
-                }
+                product.pack(b, p, j, depth);
                 product.update(from, to, p, depth, c, j, n);
             }
-            for (int i = from; i < to && bias != null; i++) {
-                Kernels.add(columns, bias, j, c, i * n + j);
+            for (int i = from; i < to && row.length > 0; i++) {
+                Kernels.add(columns, row, j, c, i * n + j);
             }
         });
     }
 
-    private static void fewRows(int m, int n, int k, double[] a, double[] b, double[] bias, double[] c) {
+    private static void multiplyFewRows(Operand a, Operand b, double[] row, double[] c) {
+        int m = a.rows();
+        int n = b.columns();
+        int k = a.columns();
         double[][] rows = rows(4 + m, n);
         double[][] fourOfB = Arrays.copyOf(rows, 4);
         double[][] sums = Arrays.copyOfRange(rows, 4, 4 + m);
         int p = 0;
         for (; p + 3 < k; p += 4) {
-            for (int row = 0; row < 4; row++) {
-                System.arraycopy(b, (p + row) * n, fourOfB[row], 0, n);
+            for (int i = 0; i < 4; i++) {
+                System.arraycopy(b.data(), b.at(p + i, 0), fourOfB[i], 0, n);
             }
             for (int i = 0; i < m; i++) {
-                update(n, a, i * k + p, fourOfB[0], fourOfB[1], fourOfB[2], fourOfB[3], sums[i]);
+                update(n, a.data(), a.at(i, p), fourOfB[0], fourOfB[1], fourOfB[2], fourOfB[3], sums[i]);
             }
         }
         for (int i = 0; i < m; i++) {
             for (int q = p; q < k; q++) {
-                addScaled(n, a[i * k + q], b, q * n, sums[i]);
+                addScaled(n, a.data()[a.at(i, q)], b.data(), b.at(q, 0), sums[i]);
             }
-            if (bias != null) {
-                Kernels.add(n, bias, 0, sums[i], 0);
+            if (row.length > 0) {
+                Kernels.add(n, row, 0, sums[i], 0);
             }
             System.arraycopy(sums[i], 0, c, i * n, n);
         }
@@ -118,54 +113,60 @@ final class ScalarProducts {
         return new double[count][(n + 1) / 8 * 8 + 6];
     }
 
-    private void pack(double[] from, int start, int ld, int depth) {
-        for (int p = 0; p < depth; p++) {
-            System.arraycopy(from, start + p * ld, b[p], 0, width);
+    /** Copies rows of B from p on, of the columns from j on. */
+    private void pack(Operand from, int p, int j, int depth) {
+        if (from.hasWholeRows()) {
+            for (int i = 0; i < depth; i++) {
+                System.arraycopy(from.data(), from.at(p + i, j), b[i], 0, width);
+            }
+        } else {
+            packColumns(from.data(), from.at(p, j), from.columnStep(), depth);
         }
     }
 
-    private void packTransposed(double[] from, int start, int ld, int depth) {
-        // Along the memory that is read; the lines that are written stay in the first-level cache.
+    /** Goes along the memory that is read; the lines that are written stay in the first-level cache. */
+    private void packColumns(double[] from, int start, int columnStep, int depth) {
         for (int j = 0; j < width; j++) {
-            int column = start + j * ld;
-            for (int p = 0; p < depth; p++) {
-                b[p][j] = from[column + p];
+            int column = start + j * columnStep;
+            for (int i = 0; i < depth; i++) {
+                b[i][j] = from[column + i];
             }
         }
     }
 
-    /** Rows of C, of the columns from j on, plus the packed rows of B times the columns of A from p on. */
-    private void update(int from, int to, int p, int depth, double[] target, int j, int ld) {
+    /** Adds to rows of C, of the columns from j on, the packed rows of B times the columns of A from p on. */
+    private void update(int from, int to, int p, int depth, double[] target, int j, int n) {
+        int step = a.columnStep();
         for (int i = from; i < to; i += ROWS) {
             int rows = Math.min(ROWS, to - i); // the others are computed too, and not copied back
             for (int row = 0; row < rows; row++) {
                 if (p == 0) {
                     Arrays.fill(c[row], 0.0);
                 } else {
-                    System.arraycopy(target, (i + row) * ld + j, c[row], 0, width);
+                    System.arraycopy(target, (i + row) * n + j, c[row], 0, width);
                 }
             }
-            int x = i * aRow + p * aColumn;
-            int y = x + Math.min(1, rows - 1) * aRow;
-            int z = x + Math.min(2, rows - 1) * aRow;
-            int w = x + (rows - 1) * aRow;
+            int x = a.at(i, p);
+            int y = a.at(i + Math.min(1, rows - 1), p);
+            int z = a.at(i + Math.min(2, rows - 1), p);
+            int w = a.at(i + rows - 1, p);
             int q = 0;
             for (; q + 1 < depth; q += 2) {
-                int at = q * aColumn;
-                update(width, a, x + at, y + at, z + at, w + at, aColumn, b[q], b[q + 1], c[0], c[1], c[2], c[3]);
+                int at = q * step;
+                update(width, a.data(), step, x + at, y + at, z + at, w + at, b[q], b[q + 1], c);
             }
             if (q < depth) {
                 for (int row = 0; row < rows; row++) {
-                    addScaled(width, a[x + row * aRow + q * aColumn], b[q], 0, c[row]);
+                    addScaled(width, a.data()[a.at(i + row, p + q)], b[q], 0, c[row]);
                 }
             }
             for (int row = 0; row < rows; row++) {
-                System.arraycopy(c[row], 0, target, (i + row) * ld + j, width);
+                System.arraycopy(c[row], 0, target, (i + row) * n + j, width);
             }
         }
     }
 
-    /** A row of C plus four rows of B times the entries of A from x on. */
+    /** Adds to a row of C four rows of B times the entries of A from x on. */
     private static void update(
             int n, double[] a, int x, double[] b0, double[] b1, double[] b2, double[] b3, double[] c) {
         double x0 = a[x];
@@ -177,29 +178,21 @@ final class ScalarProducts {
         }
     }
 
-    /** Four rows of C plus two rows of B times the entries of A that begin at x, y, z and w. */
+    /** Adds to four rows of C two rows of B times the entries of A at x, y, z and w and a step after them. */
     private static void update(
-            int n,
-            double[] a,
-            int x,
-            int y,
-            int z,
-            int w,
-            int aColumn,
-            double[] b0,
-            double[] b1,
-            double[] cx,
-            double[] cy,
-            double[] cz,
-            double[] cw) {
+            int n, double[] a, int step, int x, int y, int z, int w, double[] b0, double[] b1, double[][] c) {
+        double[] cx = c[0];
+        double[] cy = c[1];
+        double[] cz = c[2];
+        double[] cw = c[3];
         double x0 = a[x];
-        double x1 = a[x + aColumn];
+        double x1 = a[x + step];
         double y0 = a[y];
-        double y1 = a[y + aColumn];
+        double y1 = a[y + step];
         double z0 = a[z];
-        double z1 = a[z + aColumn];
+        double z1 = a[z + step];
         double w0 = a[w];
-        double w1 = a[w + aColumn];
+        double w1 = a[w + step];
         for (int j = 0; j < n; j++) {
             double u0 = b0[j];
             double u1 = b1[j];

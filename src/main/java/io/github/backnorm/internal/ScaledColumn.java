@@ -1,7 +1,9 @@
 package io.github.backnorm.internal;
 
+import java.util.Optional;
+
 /**
- * Batch normalization of one column of any scale: what {@link Normalization} computes, for the columns that would
+ * Batch normalization of one column of any scale: what {@link Panel} computes, for the columns that would
  * overflow or underflow there. The pivot c is the first entry here, and {@code d = h − c} two words, exactly.
  *
  * <p>A column whose spread is outside 2^±400 is divided by a power of two, so that squares and their errors neither
@@ -11,7 +13,7 @@ package io.github.backnorm.internal;
  * <p>Where a word of errors has overflowed it is NaN; then the leading word, which is the formula in plain arithmetic,
  * is the result. A dy that is not finite leaves nothing to carry, so that its column is computed in plain arithmetic.
  *
- * <p>Sums are formed in blocks of rows, for the reason that {@link Normalization} gives.
+ * <p>Sums are formed in blocks of rows, for the reason that {@link Quantities#BLOCK} gives.
  */
 final class ScaledColumn {
     /** Numbers up to 2^±400 can be squared with all the error terms. */
@@ -101,11 +103,11 @@ final class ScaledColumn {
         return new DoubleDouble(d, DoubleDouble.sumError(scaled, -pivot, d));
     }
 
-    /** {@code y = γ·(h − μ)·v + β} of the column. */
-    double[] apply(double gamma, double beta) {
+    /** {@code y = max(γ·(h − μ)·v + β, least)} of the column. */
+    double[] forward(double gamma, double beta, double least) {
         double[] y = new double[h.length];
         for (int i = 0; i < h.length; i++) {
-            y[i] = apply(h[i], gamma, beta);
+            y[i] = Math.max(apply(h[i], gamma, beta), least);
         }
         return y;
     }
@@ -124,10 +126,11 @@ final class ScaledColumn {
         return Math.scalb(reduced, REDUCTION);
     }
 
-    /** γ·v as two words, or null if it or the column is not of moderate size. */
-    DoubleDouble moderateFactor(double gamma) {
+    /** γ·v as two words, if it and the column are of moderate size. */
+    Optional<DoubleDouble> moderateFactor(double gamma) {
         Factor factor = new Factor(gamma, 0);
-        return exponent == 0 && factor.scale == 1 && factor.scaleTwice == 1 ? factor.number : null;
+        boolean moderate = exponent == 0 && factor.scale == 1 && factor.scaleTwice == 1;
+        return moderate ? Optional.of(factor.number) : Optional.empty();
     }
 
     private double apply(double entry, Factor factor, double beta) {
@@ -250,7 +253,7 @@ final class ScaledColumn {
             error += DoubleDouble.sumError(sum, term, next) + low;
             sum = next;
             terms++;
-            if (terms % Normalization.BLOCK == 0) {
+            if (terms % Quantities.BLOCK == 0) {
                 carry();
             }
         }
@@ -262,7 +265,7 @@ final class ScaledColumn {
         }
 
         DoubleDouble get() {
-            if (terms % Normalization.BLOCK != 0) {
+            if (terms % Quantities.BLOCK != 0) {
                 carry();
                 terms = 0;
             }

@@ -3,15 +3,16 @@ package io.github.backnorm.internal;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
+import java.util.function.IntFunction;
 
 /**
- * A matrix product by packed blocks and the tiles of {@link VectorKernels}.
+ * A matrix product by packed blocks and the tiles of {@link VectorTile}.
  *
  * <p>Structure, from outside in: blocks of the inner index; blocks of rows, each of A packed into strips of six or
- * five rows while a new array for C is zeroed; groups of panels of B, up to four vectors of columns each; tiles, one
+ * five rows; groups of panels of B, up to four vectors of columns each; tiles, one
  * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so that it
  * stays in the second-level cache; threads are synchronized twice a block. A packed operand lies in the order in which
- * a tile reads it, with strides that the compiler knows. The bias is an extra last line of each panel, multiplied by an
+ * a tile reads it, with strides that the compiler knows. The row that is added is an extra last line of each panel, multiplied by an
  * extra line of ones in each strip. Strips and panels that are incomplete, at the edges, are padded with arbitrary
  * values; their tiles are computed in a buffer of one tile in front of the thread's panels, and only the entries that
  * belong to C are copied out.
@@ -29,108 +30,90 @@ import java.util.function.IntConsumer;
  */
 final class VectorProducts {
     private static final int BLOCK_K = 1024;
-    private static final int BLOCK_M = 1024 / VectorKernels.STRIP * VectorKernels.STRIP + VectorKernels.STRIP;
-    private static final int GROUP =
-            (VectorKernels.LANES == 4 ? 33 : 65) * 1024; // entries: 1,024 lines, and room for those of the bias
+    private static final int BLOCK_M = 1024 / VectorTile.STRIP * VectorTile.STRIP + VectorTile.STRIP;
+    private static final int GROUP = (VectorTile.LANES == 4 ? 33 : 65)
+            * 1024; // entries: 1,024 lines, and room for those of the row that is added
     private static final int STRIPS = 8; // packed in one task
     private static final int LINES = 16; // packed at a time: those of Aᵀ may share their place in the cache
     private static final int ALIGNED = 6;
 
-    private static final int STRIP = VectorKernels.STRIP;
-    private static final int PANEL = VectorKernels.PANEL;
-    private static final int LANES = VectorKernels.LANES;
+    private static final int STRIP = VectorTile.STRIP;
+    private static final int PANEL = VectorTile.PANEL;
+    private static final int LANES = VectorTile.LANES;
     private static final int TILE = STRIP * PANEL;
 
+    private final Parallel parallel;
+    private final Operand a;
+    private final Operand b;
+    private final double[] row;
+    private final IntFunction<double[]> room;
     private final int m;
     private final int n;
-    private final double[] a;
-    private final int lda;
-    private final boolean aTransposed;
-    private final double[] b;
-    private final int ldb;
-    private final boolean bTransposed;
-    private final double[] bias;
+    private final int k;
     private final int helpers;
     private final double[] packed;
     private final int panelsOfThread; // entries, enough for a group of any block, and a tile
 
-    private double[] c; // null until it is made
+    private double[] c; // from the first block on
 
     // The block: rows i0 and on, p0 and on of the inner index.
     private int i0;
     private int rows;
     private int p0;
     private int depth;
-    private int lines; // of a packed strip or panel: the depth, and one for the bias
+    private int lines; // of a packed strip or panel: the depth, and one for the row that is added
 
-    private VectorProducts(
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] bias,
-            double[] c) {
-        this.m = m;
-        this.n = n;
+    private VectorProducts(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        this.parallel = parallel;
         this.a = a;
-        this.lda = aTransposed ? m : k;
-        this.aTransposed = aTransposed;
         this.b = b;
-        this.ldb = bTransposed ? k : n;
-        this.bTransposed = bTransposed;
-        this.bias = bias;
-        this.c = c;
-        this.helpers = Parallel.helpers(2.0 * m * n * k);
-        int most = Math.min(k, BLOCK_K) + (bias == null ? 0 : 1); // lines
+        this.row = row;
+        this.room = room;
+        this.m = a.rows();
+        this.n = b.columns();
+        this.k = a.columns();
+        this.helpers = parallel.helpers(2.0 * m * n * k);
+        int most = Math.min(k, BLOCK_K) + (addsRow() ? 1 : 0); // lines
         panelsOfThread = TILE + (int) Math.min((long) panels() * PANEL * most, Math.max(GROUP, PANEL * most));
         packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 
-    /** As {@link Kernels#gemm}. */
-    static double[] gemm(
-            int m,
-            int n,
-            int k,
-            double[] a,
-            boolean aTransposed,
-            double[] b,
-            boolean bTransposed,
-            double[] bias,
-            double[] c) {
-        VectorProducts product = new VectorProducts(m, n, k, a, aTransposed, b, bTransposed, bias, c);
-        product.blocks(k);
+    /** As {@link Kernels#multiply}, on these threads. */
+    static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+        VectorProducts product = new VectorProducts(parallel, a, b, row, room);
+        product.multiplyBlocks();
         Scratch.giveBack(product.packed);
         return product.c;
+    }
+
+    private boolean addsRow() {
+        return row.length > 0;
     }
 
     private static int multiple(int size, int of) {
         return (size + of - 1) / of * of;
     }
 
-    private void blocks(int k) {
+    private void multiplyBlocks() {
         for (p0 = 0; p0 < k; p0 += BLOCK_K) {
             depth = Math.min(BLOCK_K, k - p0);
-            lines = p0 + depth == k && bias != null ? depth + 1 : depth;
+            lines = p0 + depth == k && addsRow() ? depth + 1 : depth;
             for (i0 = 0; i0 < m; i0 += BLOCK_M) {
                 rows = Math.min(BLOCK_M, m - i0);
-                pack();
-                tiles();
+                packBlock(p0 == 0 && i0 == 0);
+                multiplyTiles();
             }
         }
     }
 
-    /** Packs the block of A, and makes C if there is none. */
-    private void pack() {
+    /** Packs the block of A. Meanwhile, for the first one, another thread may get the array for C, which may be zeroed. */
+    private void packBlock(boolean first) {
         int ofA = (strips() + STRIPS - 1) / STRIPS;
-        int ofC = c == null ? 1 : 0;
-        Parallel.run(helpers, ofA + ofC, task -> {
+        parallel.run(helpers, first ? ofA + 1 : ofA, task -> {
             if (task < ofA) {
                 packStrips(task);
             } else {
-                c = new double[m * n];
+                c = room.apply(m * n);
             }
         });
     }
@@ -150,7 +133,7 @@ final class VectorProducts {
 
     /** Vectors in a panel; the last one may have fewer. */
     private int vectors(int panel) {
-        return VectorKernels.vectors((Math.min(PANEL, n - panel * PANEL) + LANES - 1) / LANES);
+        return VectorTile.vectors((Math.min(PANEL, n - panel * PANEL) + LANES - 1) / LANES);
     }
 
     /** Where the panels of a thread begin, after its tile. */
@@ -169,30 +152,26 @@ final class VectorProducts {
                 int j = panel * PANEL;
                 int used = Math.min(PANEL, n - j);
                 int to = at + ((panel - from) * lines + p) * PANEL;
-                if (bTransposed) {
-                    packColumns(b, j * ldb + p0 + p, ldb, used, some, packed, to);
+                if (b.hasWholeRows()) {
+                    packRows(b.data(), b.at(p0 + p, j), b.rowStep(), used, some, packed, to);
                 } else {
-                    packRows(b, (p0 + p) * ldb + j, ldb, used, some, packed, to);
+                    packColumns(b.data(), b.at(p0 + p, j), b.columnStep(), used, some, packed, to);
                 }
             }
         }
         for (int panel = from; panel < end && lines > depth; panel++) {
             int j = panel * PANEL;
-            System.arraycopy(bias, j, packed, at + ((panel - from) * lines + depth) * PANEL, Math.min(PANEL, n - j));
+            System.arraycopy(row, j, packed, at + ((panel - from) * lines + depth) * PANEL, Math.min(PANEL, n - j));
         }
     }
 
     private void packStrips(int task) {
         int end = Math.min(strips(), (task + 1) * STRIPS);
-        int rowStep = aTransposed ? 1 : lda;
-        int lineStep = aTransposed ? lda : 1;
         for (int p = 0; p < depth; p += LINES) {
             int some = Math.min(LINES, depth - p);
             for (int strip = task * STRIPS; strip < end; strip++) {
                 int i = strip * STRIP;
-                int used = Math.min(STRIP, rows - i);
-                int start = (i0 + i) * rowStep + (p0 + p) * lineStep;
-                packStrip(a, start, rowStep, lineStep, used, some, packed, stripStart(strip) + p * STRIP);
+                packStrip(a, i0 + i, p0 + p, Math.min(STRIP, rows - i), some, packed, stripStart(strip) + p * STRIP);
             }
         }
         for (int strip = task * STRIPS; strip < end && lines > depth; strip++) {
@@ -203,7 +182,7 @@ final class VectorProducts {
 
     private static void packRows(double[] from, int start, int ld, int used, int lines, double[] to, int at) {
         if (used == PANEL) {
-            VectorKernels.packRows(lines, from, start, ld, to, at);
+            VectorTile.packRows(lines, from, start, ld, to, at);
             return;
         }
         for (int p = 0; p < lines; p++) {
@@ -231,17 +210,18 @@ final class VectorProducts {
     }
 
     /**
-     * Packs lines of an entry for each row of a strip; where fewer are used, their gaps are filled with the last row's. It
-     * counts by the packed index, so that this is checked before the loop.
+     * Packs lines of an entry for each row of a strip, from row i and inner index p on. Where fewer rows are used, the last
+     * one's entries fill the gaps. The loop counts by the packed index, so that this is checked before it.
      */
-    private static void packStrip(
-            double[] from, int start, int rowStep, int lineStep, int used, int lines, double[] to, int at) {
-        int row1 = Math.min(1, used - 1) * rowStep;
-        int row2 = Math.min(2, used - 1) * rowStep;
-        int row3 = Math.min(3, used - 1) * rowStep;
-        int row4 = Math.min(4, used - 1) * rowStep;
-        int row5 = Math.min(5, used - 1) * rowStep;
-        int f = start;
+    private static void packStrip(Operand a, int i, int p, int used, int lines, double[] to, int at) {
+        double[] from = a.data();
+        int lineStep = a.columnStep();
+        int row1 = Math.min(1, used - 1) * a.rowStep();
+        int row2 = Math.min(2, used - 1) * a.rowStep();
+        int row3 = Math.min(3, used - 1) * a.rowStep();
+        int row4 = Math.min(4, used - 1) * a.rowStep();
+        int row5 = Math.min(5, used - 1) * a.rowStep();
+        int f = a.at(i, p);
         for (int t = at; t < at + lines * STRIP; t += STRIP) {
             to[t] = from[f];
             to[t + 1] = from[f + row1];
@@ -255,12 +235,12 @@ final class VectorProducts {
         }
     }
 
-    private void tiles() {
+    private void multiplyTiles() {
         int group = group();
         int groups = (panels() + group - 1) / group;
         int parts = helpers > 0 ? Math.min(strips(), (Parallel.tasks(helpers) + groups - 1) / groups) : 1;
         AtomicInteger threads = new AtomicInteger();
-        Parallel.run(helpers, groups * parts, () -> new Tiles(group, parts, panelsOf(threads.getAndIncrement())));
+        parallel.run(helpers, groups * parts, () -> new Tiles(group, parts, panelsOf(threads.getAndIncrement())));
     }
 
     /** What one thread computes, group by group, each of which it packs for itself. */
@@ -310,19 +290,7 @@ final class VectorProducts {
         if (!whole && !first) {
             copy(usedRows, usedColumns, c, start, n, packed, edge, PANEL);
         }
-        VectorKernels.tile(
-                usedRows,
-                vectors,
-                lines,
-                packed,
-                stripStart(strip),
-                panelStart,
-                first ? VectorKernels.ZEROS : target,
-                first ? 0 : at,
-                first ? 0 : ld,
-                target,
-                at,
-                ld);
+        VectorTile.multiply(usedRows, vectors, lines, packed, stripStart(strip), panelStart, first, target, at, ld);
         if (!whole) {
             copy(usedRows, usedColumns, packed, edge, PANEL, c, start, n);
         }

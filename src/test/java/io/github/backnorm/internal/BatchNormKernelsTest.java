@@ -6,6 +6,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Consumer;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
@@ -20,7 +21,7 @@ final class BatchNormKernelsTest {
     /** Calls that bring a kernel through the interpreter and C1 to C2, whose threshold is 15,000 calls and loops. */
     private static final int CALLS = 20_000;
 
-    private static final int[] ROWS = {0, 1, 2, 3, 5, 31, Normalization.BLOCK};
+    private static final int[] ROWS = {0, 1, 2, 3, 5, 31, Quantities.BLOCK};
 
     private static final int[] COLUMNS = IntStream.concat(IntStream.rangeClosed(0, 17), IntStream.of(63, 64, 65, 100))
             .toArray();
@@ -53,23 +54,22 @@ final class BatchNormKernelsTest {
         }
     }
 
-    /** A block in the middle of larger arrays, what the kernels are given with it, and what they give. */
+    /** Some rows and columns in the middle of larger arrays, what the kernels are given with them, and what they give. */
     private static final class Block {
+        private static final int FIRST_ROW = 1;
+
         final int m;
         final int n;
-        final int at;
-        final int ld;
+        final Quantities panel;
+        final Kernels.Given given;
         final double[] h;
         final double[] dy;
-        final double[] pivot;
-        final DoubleDoubles[] words = new DoubleDoubles[8];
-        final double[] squares;
-        final double[] anchor;
         final double[] y;
         final double[] dh;
         final double[] relu;
-        final double[] given;
-        final double[] givenRelu;
+        final double[] rows; // of the given columns alone
+        final double[] byGiven;
+        final double[] byGivenWithRelu;
         final double[] a;
         final double[] masked;
 
@@ -77,31 +77,34 @@ final class BatchNormKernelsTest {
             Random random = new Random(SEED + 1000L * m + n);
             this.m = m;
             this.n = n;
-            this.at = offset;
-            this.ld = n + offset;
-            this.h = random.doubles(at + m * ld + 1, 1e3, 1e3 + 1).toArray();
+            this.panel = new Quantities(offset, n, n + offset);
+            this.h = random.doubles(panel.at(FIRST_ROW + m) + 1, 1e3, 1e3 + 1).toArray();
             this.dy = random.doubles(h.length, -1, 1).toArray();
-            this.pivot = random.doubles(n, -1e3, 1e3).toArray();
-            for (int j = 0; j < n && m > 0; j++) { // in the first row
+            fill(panel.pivot, random.doubles(n, -1e3, 1e3));
+            for (int j = 0; j < n && m > 0; j++) {
+                int first = panel.at(FIRST_ROW) + j;
                 switch (j % 5) {
-                    case 1 -> pivot[j] = h[at + j]; // d = 0
-                    case 2 -> h[at + j] = m % 2 == 0 ? 0.0 : -0.0;
-                    case 3 -> dy[at + j] = -0.0;
+                    case 1 -> panel.pivot[j] = h[first]; // d = 0
+                    case 2 -> h[first] = m % 2 == 0 ? 0.0 : -0.0;
+                    case 3 -> dy[first] = -0.0;
                     default -> {}
                 }
             }
-            for (int i = 0; i < words.length; i++) {
-                double[] hi = random.doubles(n, -1, 1).toArray();
-                words[i] = new DoubleDoubles(
-                        hi, Arrays.stream(hi).map(w -> 0x1p-55 * w * w).toArray());
+            for (DoubleDoubles words : words()) {
+                fill(words.hi(), random.doubles(n, -1, 1));
+                Arrays.setAll(words.lo(), j -> 0x1p-55 * words.hi()[j] * words.hi()[j]);
             }
-            this.squares = random.doubles(n).toArray();
-            this.anchor = random.doubles(n, 0, 1e4).toArray();
+            fill(panel.sumDySquare, random.doubles(n));
+            fill(panel.yAnchor, random.doubles(n, 0, 1e4));
+            fill(panel.dhAnchor, random.doubles(n, 0, 1e4));
+            this.given = new Kernels.Given(panel.pivot, panel.factor, panel.yOffset.hi());
             this.y = new double[h.length];
             this.dh = new double[h.length];
             this.relu = new double[h.length];
-            this.given = new double[h.length];
-            this.givenRelu = new double[h.length];
+            this.rows =
+                    random.doubles((long) (FIRST_ROW + m) * n + 1, 1e3, 1e3 + 1).toArray();
+            this.byGiven = new double[rows.length];
+            this.byGivenWithRelu = new double[rows.length];
             double[] special = {0.0, -0.0, Double.NaN, -Double.NaN, 1 / 0.0, -1 / 0.0, Double.MIN_VALUE, -1, 2, 3};
             this.a = random.ints(h.length, 0, special.length)
                     .mapToDouble(i -> special[i])
@@ -109,57 +112,72 @@ final class BatchNormKernelsTest {
             this.masked = new double[h.length];
         }
 
+        private static void fill(double[] array, DoubleStream values) {
+            System.arraycopy(values.toArray(), 0, array, 0, array.length);
+        }
+
+        private List<DoubleDoubles> words() {
+            return List.of(
+                    panel.sumD,
+                    panel.sumDSquare,
+                    panel.factor,
+                    panel.yOffset,
+                    panel.sumDy,
+                    panel.sumDyD,
+                    panel.slope,
+                    panel.dhOffset);
+        }
+
         void run(Kernels kernels) {
-            kernels.sumDeviations(m, n, h, at, ld, pivot, words[0], words[1]);
-            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], anchor, Double.NEGATIVE_INFINITY, y);
-            kernels.normalize(m, n, h, at, ld, pivot, words[2], words[3], anchor, 0, relu);
-            kernels.sumGradients(m, n, h, at, ld, dy, pivot, words[4], words[5], squares);
-            kernels.differentiate(m, n, h, at, ld, dy, pivot, words[5], words[6], words[7], anchor, dh);
-            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3].hi(), Double.NEGATIVE_INFINITY, given);
-            kernels.normalizeBy(m, n, h, at, ld, pivot, words[2], words[3].hi(), 0, givenRelu);
-            kernels.reluBackward(m, n, a, at, ld, h, masked);
+            kernels.sumDeviations(panel, FIRST_ROW, m, h);
+            kernels.normalize(panel, FIRST_ROW, m, h, Double.NEGATIVE_INFINITY, y);
+            kernels.normalize(panel, FIRST_ROW, m, h, 0, relu);
+            kernels.sumGradients(panel, FIRST_ROW, m, h, dy);
+            kernels.differentiate(panel, FIRST_ROW, m, h, dy, dh);
+            kernels.normalizeGiven(given, FIRST_ROW, m, rows, Double.NEGATIVE_INFINITY, byGiven);
+            kernels.normalizeGiven(given, FIRST_ROW, m, rows, 0, byGivenWithRelu);
+            kernels.reluBackward(panel.from, a.length - 1, a, h, masked);
         }
 
         void define() {
             columns(j -> {
-                for (int i = 0; i < m; i++) {
-                    double d = h[at + i * ld + j] - pivot[j];
-                    add(words[0], j, DoubleDouble.of(d));
-                    add(words[1], j, product(DoubleDouble.of(d), DoubleDouble.of(d)));
+                for (int i = FIRST_ROW; i < FIRST_ROW + m; i++) {
+                    DoubleDouble d = DoubleDouble.of(h[panel.at(i) + j] - panel.pivot[j]);
+                    add(panel.sumD, j, d);
+                    add(panel.sumDSquare, j, product(d, d));
                 }
             });
-            entries((i, j) -> {
-                double d = h[at + i * ld + j] - pivot[j];
-                y[at + i * ld + j] = words(multiplyAdd(words[2].get(j), d, words[3].get(j)), anchor[j]);
-                relu[at + i * ld + j] = Math.max(y[at + i * ld + j], 0);
+            entries((at, j) -> {
+                double d = h[at] - panel.pivot[j];
+                y[at] = words(multiplyAdd(panel.factor.get(j), d, panel.yOffset.get(j)), panel.yAnchor[j]);
+                relu[at] = Math.max(y[at], 0);
             });
             columns(j -> {
-                for (int i = 0; i < m; i++) {
-                    double term = dy[at + i * ld + j];
-                    double d = h[at + i * ld + j] - pivot[j];
-                    add(words[4], j, DoubleDouble.of(term));
-                    add(words[5], j, product(DoubleDouble.of(term), DoubleDouble.of(d)));
-                    squares[j] = Math.fma(term, term, squares[j]);
+                for (int i = FIRST_ROW; i < FIRST_ROW + m; i++) {
+                    double term = dy[panel.at(i) + j];
+                    double d = h[panel.at(i) + j] - panel.pivot[j];
+                    add(panel.sumDy, j, DoubleDouble.of(term));
+                    add(panel.sumDyD, j, product(DoubleDouble.of(term), DoubleDouble.of(d)));
+                    panel.sumDySquare[j] = Math.fma(term, term, panel.sumDySquare[j]);
                 }
             });
-            entries((i, j) -> {
-                double d = h[at + i * ld + j] - pivot[j];
-                DoubleDouble sum = multiplyAdd(words[5].get(j), dy[at + i * ld + j], words[7].get(j));
-                dh[at + i * ld + j] = words(multiplyAdd(words[6].get(j), d, sum), anchor[j]);
+            entries((at, j) -> {
+                double d = h[at] - panel.pivot[j];
+                DoubleDouble sum = multiplyAdd(panel.factor.get(j), dy[at], panel.dhOffset.get(j));
+                dh[at] = words(multiplyAdd(panel.slope.get(j), d, sum), panel.dhAnchor[j]);
             });
-            entries((i, j) -> {
-                DoubleDouble product = product(words[2].get(j), DoubleDouble.sum(h[at + i * ld + j], -pivot[j]));
-                double beta = words[3].hi()[j];
+            for (int at = FIRST_ROW * n; at < (FIRST_ROW + m) * n; at++) {
+                int j = at % n;
+                DoubleDouble product = product(given.factor().get(j), DoubleDouble.sum(rows[at], -given.mean()[j]));
+                double beta = given.beta()[j];
                 double sum = beta + product.hi();
                 double error = DoubleDouble.sumError(beta, product.hi(), sum);
-                given[at + i * ld + j] = sum + (error + product.lo());
-                givenRelu[at + i * ld + j] = Math.max(given[at + i * ld + j], 0);
-            });
-            entries((i, j) -> {
-                double entry = a[at + i * ld + j];
-                double da = h[at + i * ld + j];
-                masked[at + i * ld + j] = entry > 0 ? da : entry <= 0 ? 0.0 : Double.NaN;
-            });
+                byGiven[at] = sum + (error + product.lo());
+                byGivenWithRelu[at] = Math.max(byGiven[at], 0);
+            }
+            for (int at = panel.from; at < a.length - 1; at++) {
+                masked[at] = a[at] > 0 ? h[at] : a[at] <= 0 ? 0.0 : Double.NaN;
+            }
         }
 
         private static double words(DoubleDouble words, double anchor) {
@@ -192,13 +210,13 @@ final class BatchNormKernelsTest {
         }
 
         private interface Entry {
-            void define(int i, int j);
+            void define(int at, int j);
         }
 
         private void entries(Entry entry) {
-            for (int i = 0; i < m; i++) {
+            for (int i = FIRST_ROW; i < FIRST_ROW + m; i++) {
                 for (int j = 0; j < n; j++) {
-                    entry.define(i, j);
+                    entry.define(panel.at(i) + j, j);
                 }
             }
         }
@@ -214,8 +232,22 @@ final class BatchNormKernelsTest {
 
         private List<double[]> arrays() {
             Stream<double[]> all = Stream.concat(
-                    Arrays.stream(words).flatMap(word -> Stream.of(word.hi(), word.lo())),
-                    Stream.of(h, dy, pivot, squares, anchor, y, dh, relu, given, givenRelu, a, masked));
+                    words().stream().flatMap(word -> Stream.of(word.hi(), word.lo())),
+                    Stream.of(
+                            panel.pivot,
+                            panel.sumDySquare,
+                            panel.yAnchor,
+                            panel.dhAnchor,
+                            h,
+                            dy,
+                            y,
+                            dh,
+                            relu,
+                            rows,
+                            byGiven,
+                            byGivenWithRelu,
+                            a,
+                            masked));
             return all.toList();
         }
     }

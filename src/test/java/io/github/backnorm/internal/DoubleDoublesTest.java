@@ -6,6 +6,7 @@ import java.math.BigDecimal;
 import java.util.Arrays;
 import java.util.Random;
 import java.util.function.BinaryOperator;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
@@ -29,26 +30,37 @@ final class DoubleDoublesTest {
         return words;
     }
 
-    private void assertBits(DoubleDoubles result, BinaryOperator<DoubleDouble> operation) {
-        assertThat(IntStream.range(0, N).mapToObj(result::get))
+    /** Lets an operation on a copy of a have the bits of DoubleDouble's, and return the copy. */
+    private void assertBits(UnaryOperator<DoubleDoubles> operation, BinaryOperator<DoubleDouble> definition) {
+        DoubleDoubles copy = DoubleDoubles.zeros(N).set(a);
+        assertThat(operation.apply(copy)).isSameAs(copy);
+        assertThat(IntStream.range(0, N).mapToObj(copy::get))
                 .as("seed %d", SEED)
                 .containsExactlyElementsOf(IntStream.range(0, N)
-                        .mapToObj(j -> operation.apply(a.get(j), b.get(j)))
+                        .mapToObj(j -> definition.apply(a.get(j), b.get(j)))
                         .toList());
     }
 
     @Test
     void operations_finiteWords_bitsOfDoubleDouble() {
-        DoubleDoubles to = DoubleDoubles.zeros(N);
+        DoubleDouble third = DoubleDouble.of(1).dividedBy(3);
 
-        assertBits(a.plus(b, to), (x, y) -> x.plus(y));
-        assertBits(a.minus(b, to), (x, y) -> x.plus(y.negated()));
-        assertBits(a.times(b, to), (x, y) -> x.times(y));
-        assertBits(a.dividedBy(3, to), (x, y) -> x.dividedBy(3));
-        assertBits(
-                a.times(a, DoubleDoubles.zeros(N)).inverseSqrt(to),
-                (x, y) -> x.times(x).inverseSqrt());
-        assertThat(to.fill(DoubleDouble.sum(1, 0x1p-60)).get(N - 1)).isEqualTo(DoubleDouble.sum(1, 0x1p-60));
+        assertBits(x -> x.add(b), (x, y) -> x.plus(y));
+        assertBits(x -> x.add(0.1), (x, y) -> x.plus(DoubleDouble.of(0.1)));
+        assertBits(x -> x.subtractProduct(b, a), (x, y) -> x.plus(y.times(x).negated()));
+        assertBits(x -> x.multiply(b), (x, y) -> x.times(y));
+        assertBits(x -> x.multiply(third), (x, y) -> x.times(third));
+        assertBits(x -> x.divide(3), (x, y) -> x.dividedBy(3));
+        assertBits(x -> x.multiply(a).inverseSqrt(), (x, y) -> x.times(x).inverseSqrt());
+        assertBits(DoubleDoubles::setZero, (x, y) -> DoubleDouble.ZERO);
+        assertBits(x -> x.set(b.hi(), 0), (x, y) -> DoubleDouble.of(y.hi()));
+    }
+
+    @Test
+    void operations_onThemselves_sameBits() {
+        assertBits(x -> x.multiply(x), (x, y) -> x.times(x));
+        assertBits(x -> x.add(x), (x, y) -> x.plus(x));
+        assertBits(x -> x.subtractProduct(x, x), (x, y) -> x.plus(x.times(x).negated()));
     }
 
     /** The bound is b's leading words: as large as the numbers, smaller and larger by far, and 0. */
@@ -58,7 +70,8 @@ final class DoubleDoublesTest {
         double[] bound = Arrays.stream(b.hi()).map(Math::abs).toArray();
         bound[1] = 0;
 
-        double[] anchor = anchored.anchor(bound.clone());
+        double[] anchor = new double[N];
+        anchored.anchor(bound, anchor);
 
         for (int j = 0; j < N; j++) {
             double number = anchored.hi()[j];
@@ -80,23 +93,10 @@ final class DoubleDoublesTest {
     }
 
     @Test
-    void operations_intoAnOperand_sameBits() {
-        DoubleDoubles copy = DoubleDoubles.zeros(N);
-        for (int j = 0; j < N; j++) {
-            copy.set(j, a.get(j));
-        }
-
-        assertThat(copy.times(b, copy)).isSameAs(copy);
-        assertBits(copy, (x, y) -> x.times(y));
-        assertBits(copy.plus(b, copy), (x, y) -> x.times(y).plus(y));
-        assertBits(copy.dividedBy(7, copy), (x, y) -> x.times(y).plus(y).dividedBy(7));
-    }
-
-    @Test
-    void values_intoPartOfArray_rounded() {
+    void round_intoPartOfArray_nearestDoubles() {
         double[] values = new double[N + 2];
 
-        a.values(values, 1);
+        a.round(values, 1);
 
         assertThat(values[0]).isZero();
         assertThat(values[N + 1]).isZero();

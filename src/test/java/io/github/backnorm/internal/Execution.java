@@ -14,10 +14,16 @@ final class Execution {
 
     /** The kernels that the execution is to test: scalar ones, and SIMD ones where there is the vector module. */
     static List<Kernels> kernels() {
+        return kernels(Parallel.ofThisJvm());
+    }
+
+    /** These kernels, with the given threads. */
+    static List<Kernels> kernels(Parallel parallel) {
+        Kernels scalar = new ScalarKernels(parallel);
         if (name().equals("plain")) {
-            return List.of(new ScalarKernels());
+            return List.of(scalar);
         }
-        Kernels vector = KernelChoice.of("vector").kernels();
+        Kernels vector = KernelChoice.of("vector", () -> parallel).kernels();
         boolean x86 = List.of("amd64", "x86_64").contains(System.getProperty("os.arch"));
         assertThat(vector.lanes()).as("lanes in execution %s", name()).satisfies(lanes -> {
             switch (name()) {
@@ -27,6 +33,6 @@ final class Execution {
                 default -> throw new AssertionError(name());
             }
         });
-        return List.of(new ScalarKernels(), vector);
+        return List.of(scalar, vector);
     }
 }

@@ -19,27 +19,31 @@ import org.junit.jupiter.params.provider.ValueSource;
 final class KernelChoiceTest {
     private static final String MODULE = "--add-modules=jdk.incubator.vector";
 
+    private static KernelChoice of(String wanted) {
+        return KernelChoice.of(wanted, () -> new Parallel(1, 1));
+    }
+
     @Test
     @Tag("bits")
     void chosen_inExecution_isAsItsNameSays() {
         List<Kernels> kernels = Execution.kernels();
         Kernels best = kernels.get(kernels.size() - 1);
-        assertThat(Kernels.chosen()).hasSameClassAs(best);
-        assertThat(Kernels.chosen().lanes()).isEqualTo(best.lanes());
+        assertThat(KernelChoice.chosen()).hasSameClassAs(best);
+        assertThat(KernelChoice.chosen().lanes()).isEqualTo(best.lanes());
         assertThat(best.lanes() > 1).isEqualTo(!Execution.name().equals("plain"));
-        assertThat(Kernels.chosen()).hasToString(best.toString());
+        assertThat(KernelChoice.chosen()).hasToString(best.toString());
     }
 
     @Test
     void of_scalar_isScalarInEveryExecution() {
-        KernelChoice choice = KernelChoice.of("scalar");
+        KernelChoice choice = of("scalar");
         assertThat(choice.kernels()).isInstanceOf(ScalarKernels.class);
         assertThat(choice).hasToString("scalar kernels (backnorm.kernels is scalar)");
     }
 
     @Test
     void of_vector_isRefusedWithReasonWhereThereIsNoModule() {
-        KernelChoice choice = KernelChoice.of("vector");
+        KernelChoice choice = of("vector");
         if (Execution.name().equals("plain")) {
             String reason = "backnorm.kernels is vector, which cannot be had: Java runs without --add-modules"
                     + " jdk.incubator.vector";
@@ -60,17 +64,17 @@ final class KernelChoiceTest {
     @ParameterizedTest
     @ValueSource(strings = {"", "Vector", "simd"})
     void of_nonsense_isRefusedWithWhatIsExpected(String wanted) {
-        assertThatThrownBy(KernelChoice.of(wanted)::kernels)
+        assertThatThrownBy(of(wanted)::kernels)
                 .isExactlyInstanceOf(IllegalStateException.class)
                 .hasMessage("backnorm.kernels is " + wanted + ", expected auto, scalar or vector");
     }
 
     @Test
     void chosen_propertyChangedLater_isReadOnce() {
-        Kernels before = Kernels.chosen();
+        Kernels before = KernelChoice.chosen();
         String old = System.setProperty("backnorm.kernels", "nonsense");
         try {
-            assertThat(Kernels.chosen()).isSameAs(before);
+            assertThat(KernelChoice.chosen()).isSameAs(before);
         } finally {
             if (old == null) {
                 System.clearProperty("backnorm.kernels");

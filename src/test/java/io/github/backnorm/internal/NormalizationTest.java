@@ -41,9 +41,13 @@ final class NormalizationTest {
                 double[] beta,
                 boolean relu) {
             Pass pass = new Pass(nans(m * n), nans(m * n), nans(n), nans(n));
-            batch.forward(m, h, gamma, beta, relu, false, pass.y);
-            double[] a = relu ? pass.y : null;
-            batch.backward(h, gamma, a, dy, relu ? nans(m * n) : dy, pass.dgamma, pass.dbeta, pass.dh);
+            batch.forward(m, h, gamma, beta, least(relu), pass.y);
+            double[] masked = dy;
+            if (relu) {
+                masked = nans(m * n);
+                Elementwise.reluBackward(pass.y, dy, masked);
+            }
+            batch.backward(h, gamma, masked, pass.dgamma, pass.dbeta, pass.dh);
             return pass;
         }
 
@@ -59,6 +63,10 @@ final class NormalizationTest {
             Arrays.fill(nans, Double.NaN);
             return nans;
         }
+    }
+
+    private static double least(boolean relu) {
+        return relu ? Normalization.LEAST_OF_RELU : Normalization.NO_LEAST;
     }
 
     private static double[] uniform(int n, int salt) {
@@ -102,7 +110,7 @@ final class NormalizationTest {
             ScaledColumn scaled = new ScaledColumn(column, EPSILON);
             ScaledColumn.Gradients gradients = scaled.backward(columnOfDy, gamma[j]);
             Offset<Double> cancelled = within(cancelled(column, columnOfDy, gamma[j]));
-            assertThat(alone.y).as("scaled y, %s", name).isEqualTo(scaled.apply(gamma[j], beta[j]));
+            assertThat(alone.y).as("scaled y, %s", name).isEqualTo(scaled.forward(gamma[j], beta[j], least(false)));
             assertThat(alone.dh).as("scaled dh, %s", name).containsExactly(gradients.dh(), cancelled);
             assertThat(alone.dgamma[0]).as("scaled dγ, %s", name).isEqualTo(gradients.dgamma());
             assertThat(alone.dbeta[0]).as("scaled dβ, %s", name).isEqualTo(gradients.dbeta());
@@ -126,26 +134,20 @@ final class NormalizationTest {
         double[] h = uniform(m * n, 17);
         double[] dy = uniform(m * n, 18);
         double[] gamma = uniform(n, 19);
-        double threshold = Parallel.threshold;
-        int threads = Parallel.threads;
-        try {
-            Parallel.threads = 1;
-            Pass pass = Pass.of(m, n, h, dy, gamma, gamma, true);
-            Parallel.threads = 3;
-            Parallel.threshold = 0;
-            long helpedBefore = Parallel.HELPED.sum();
-            // More often where a busy machine lets nobody help; a helper counts its work at its end.
-            for (int run = 0; run < 200 || (run < 20_000 && Parallel.HELPED.sum() == helpedBefore); run++) {
-                Pass parallel = Pass.of(m, n, h, dy, gamma, gamma, true);
-
-                parallel.assertSameBits(pass, "seed " + SEED);
+        for (Kernels kernels : Execution.kernels(new Parallel(1, 0))) {
+            Pass pass = Pass.by(new Normalization(n, EPSILON, () -> kernels), m, n, h, dy, gamma, gamma, true);
+            WatchedThreads threads = new WatchedThreads(3);
+            List<Kernels> parallel = Execution.kernels(threads);
+            Kernels same = parallel.get(kernels.lanes() == 1 ? 0 : 1);
+            Normalization batch = new Normalization(n, EPSILON, () -> same);
+            for (int run = 0;
+                    run < 200 || (run < 20_000 && !threads.haveHelped());
+                    run++) { // a busy machine may not help
+                Pass.by(batch, m, n, h, dy, gamma, gamma, true).assertSameBits(pass, kernels + ", seed " + SEED);
             }
-            assertThat(Parallel.HELPED.sum())
-                    .as("others than this thread have worked")
-                    .isGreaterThan(helpedBefore);
-        } finally {
-            Parallel.threshold = threshold;
-            Parallel.threads = threads;
+            assertThat(threads.haveHelped())
+                    .as("%s: others than this thread have worked", kernels)
+                    .isTrue();
         }
     }
 
@@ -176,29 +178,6 @@ final class NormalizationTest {
         assertThat(fused.dbeta).as("dβ, seed %d", SEED).isEqualTo(apart.dbeta);
     }
 
-    @ParameterizedTest
-    @CsvSource({"2, 8", "5, 16", "70, 24", "33, 1024"})
-    void results_overCopies_sameBitsAsInOtherArrays(int m, int n) {
-        double[] h = uniform(m * n, 12);
-        double[] dy = uniform(m * n, 13);
-        double[] gamma = uniform(n, 14);
-        double[] beta = uniform(n, 15);
-        for (int i = 0; i < m; i++) {
-            h[i * n + n / 2] *= 1e-200; // not for the kernels
-            dy[i * n + 3] *= 1e200; // nor this one, backward
-        }
-        dy[n - 1] = Double.NaN;
-        Pass pass = Pass.of(m, n, h, dy, gamma, beta, false);
-        Pass over = new Pass(h.clone(), dy.clone(), Pass.nans(n), Pass.nans(n));
-
-        assertThat(Normalization.isBetterCopied(m, n)).isTrue();
-        Normalization batch = new Normalization(n, EPSILON);
-        batch.forward(m, h, gamma, beta, false, true, over.y);
-        batch.backward(h, gamma, null, dy, over.dh, over.dgamma, over.dbeta, over.dh);
-
-        over.assertSameBits(pass, "seed " + SEED);
-    }
-
     /** The first batch has columns with a pivot, columns that are computed apart forward, backward, and a NaN. */
     @Test
     void batches_oneAfterTheOther_sameBitsAsAlone() {
@@ -220,9 +199,11 @@ final class NormalizationTest {
             Pass.by(batch, m, n, extreme, extremeDy, gamma, gamma, true);
             Pass pass = Pass.by(batch, m, n, h, dy, gamma, gamma, true);
             double[] running = uniform(2 * n, 23);
-            double[] mean = Arrays.copyOf(running, n);
-            double[] variance = Arrays.copyOfRange(running, n, 2 * n);
-            batch.moveRunning(0.1, mean, variance);
+            double[] oldMean = Arrays.copyOf(running, n);
+            double[] oldVariance = Arrays.copyOfRange(running, n, 2 * n);
+            double[] mean = new double[n];
+            double[] variance = new double[n];
+            batch.moveRunning(0.1, oldMean, oldVariance, mean, variance);
 
             String name = m + " rows, seed " + SEED;
             pass.assertSameBits(Pass.of(m, n, h, dy, gamma, gamma, true), name);
@@ -238,16 +219,7 @@ final class NormalizationTest {
     }
 
     @Test
-    void isBetterCopied_groupsOfColumnsOverlap_isFalse() {
-        int lanes = Kernels.chosen().lanes();
-
-        assertThat(Normalization.isBetterCopied(4, 2 * lanes)).isTrue();
-        assertThat(Normalization.isBetterCopied(4, 2 * lanes + 1)).isEqualTo(lanes == 1);
-        assertThat(Normalization.isBetterCopied(1 << 16, 16)).isFalse();
-    }
-
-    @Test
-    void backward_dhNotWanted_sameGradients() {
+    void backwardParameters_anyBatch_gradientsOfBackward() {
         double[] h = uniform(35, 9);
         double[] dy = uniform(35, 10);
         double[] gamma = uniform(5, 11);
@@ -256,8 +228,8 @@ final class NormalizationTest {
         Pass pass = Pass.of(7, 5, h, dy, gamma, gamma, false);
 
         Normalization batch = new Normalization(5, EPSILON);
-        batch.forward(7, h, gamma, gamma, false, false, new double[35]);
-        batch.backward(h, gamma, null, dy, dy, dgamma, dbeta, null);
+        batch.forward(7, h, gamma, gamma, least(false), new double[35]);
+        batch.backwardParameters(h, gamma, dy, dgamma, dbeta);
 
         assertThat(dgamma).as("seed %d", SEED).isEqualTo(pass.dgamma);
         assertThat(dbeta).as("seed %d", SEED).isEqualTo(pass.dbeta);
@@ -270,7 +242,7 @@ final class NormalizationTest {
                 .containsExactly("OutOfMemoryError", "0.0");
     }
 
-    /** Makes panels of 20 MB where there are 8, then where there is enough, and prints what comes of it. */
+    /** Makes panels of 40 MB where there are 8, then where there is enough, and prints what comes of it. */
     static final class LittleMemory {
         public static void main(String[] arguments) {
             int n = 150_000;
@@ -288,7 +260,7 @@ final class NormalizationTest {
             }
             for (int i = 0; i < 2; i++) {
                 try {
-                    batch.forward(2, h, ones, h, false, false, y);
+                    batch.forward(2, h, ones, h, least(false), y);
                     System.out.println(y[0]);
                 } catch (OutOfMemoryError | RuntimeException thrown) {
                     System.out.println(thrown.getClass().getSimpleName());
@@ -318,11 +290,11 @@ final class NormalizationTest {
         GivenNormalization given = new GivenNormalization(mean, variance, EPSILON, gamma, beta);
         for (boolean relu : new boolean[] {false, true}) {
             double[] together = new double[m * n];
-            given.apply(m, h, relu, together);
+            given.apply(m, h, least(relu), together);
 
             for (int i = 0; i < m; i++) {
                 double[] alone = new double[n];
-                given.apply(1, Arrays.copyOfRange(h, i * n, (i + 1) * n), relu, alone);
+                given.apply(1, Arrays.copyOfRange(h, i * n, (i + 1) * n), least(relu), alone);
                 assertThat(alone)
                         .as("row %d, relu %s, seed %d", i, relu, SEED)
                         .isEqualTo(Arrays.copyOfRange(together, i * n, (i + 1) * n));

@@ -18,8 +18,6 @@ import java.util.concurrent.atomic.AtomicIntegerArray;
 import java.util.concurrent.locks.LockSupport;
 import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
-import org.junit.jupiter.api.AfterEach;
-import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -34,24 +32,12 @@ import org.junit.jupiter.params.provider.ValueSource;
  */
 @Timeout(value = 60, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
 final class ParallelTest {
-    private static final int THREADS = Parallel.threads;
-    private static final double THRESHOLD = Parallel.threshold;
-
-    @BeforeEach
-    void useThreads() {
-        Parallel.threads = 3;
-    }
-
-    @AfterEach
-    void restoreThreads() {
-        Parallel.threads = THREADS;
-        Parallel.threshold = THRESHOLD;
-    }
+    private final Parallel parallel = new Parallel(3, 1);
 
     /** Runs tasks, and lets each have been done once when run returns. */
-    private static void assertEachOnce(int helpers, int tasks) {
+    private void assertEachOnce(int helpers, int tasks) {
         AtomicIntegerArray done = new AtomicIntegerArray(tasks);
-        Parallel.run(helpers, tasks, done::incrementAndGet);
+        parallel.run(helpers, tasks, done::incrementAndGet);
         assertThat(IntStream.range(0, tasks).map(done::get)).containsOnly(1).hasSize(tasks);
     }
 
@@ -78,10 +64,10 @@ final class ParallelTest {
     }
 
     /** Runs three tasks that wait for each other. */
-    private static void assertAllThreadsWork() {
+    private static void assertAllThreadsWork(Parallel parallel) {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
         CountDownLatch begun = new CountDownLatch(3);
-        Parallel.run(2, 3, task -> {
+        parallel.run(2, 3, task -> {
             threads.add(Thread.currentThread());
             begun.countDown();
             await(begun);
@@ -101,8 +87,8 @@ final class ParallelTest {
         IntConsumer never = task -> {
             throw new AssertionError("task " + task);
         };
-        Parallel.run(2, 0, never);
-        Parallel.run(0, 0, never);
+        parallel.run(2, 0, never);
+        parallel.run(0, 0, never);
     }
 
     @Test
@@ -110,7 +96,7 @@ final class ParallelTest {
         AtomicIntegerArray done = new AtomicIntegerArray(30);
         AtomicInteger workers = new AtomicInteger();
         CountDownLatch begun = new CountDownLatch(3);
-        Parallel.run(2, done.length(), () -> {
+        parallel.run(2, done.length(), () -> {
             workers.incrementAndGet();
             begun.countDown();
             await(begun);
@@ -130,7 +116,7 @@ final class ParallelTest {
         Thread[] by = new Thread[20];
         CountDownLatch begun = new CountDownLatch(3);
         CountDownLatch callersSecond = new CountDownLatch(2);
-        Parallel.run(2, by.length, task -> {
+        parallel.run(2, by.length, task -> {
             by[task] = Thread.currentThread();
             begun.countDown();
             await(begun);
@@ -148,7 +134,7 @@ final class ParallelTest {
     @Test
     void run_noHelpers_staysOnCallersThread() {
         Set<Thread> threads = ConcurrentHashMap.newKeySet();
-        Parallel.run(0, 100, task -> threads.add(Thread.currentThread()));
+        parallel.run(0, 100, task -> threads.add(Thread.currentThread()));
         assertThat(threads).containsExactly(Thread.currentThread());
     }
 
@@ -167,7 +153,7 @@ final class ParallelTest {
         AtomicInteger done = new AtomicInteger();
         IntStream.range(0, 50)
                 .parallel()
-                .forEach(i -> Parallel.run(2, 7, j -> Parallel.run(2, 5, k -> done.incrementAndGet())));
+                .forEach(i -> parallel.run(2, 7, j -> parallel.run(2, 5, k -> done.incrementAndGet())));
         assertThat(done).hasValue(50 * 7 * 5);
     }
 
@@ -190,7 +176,7 @@ final class ParallelTest {
         AtomicInteger done = new AtomicInteger();
         try {
             blockPool(end);
-            IntStream.range(0, 64).parallel().forEach(i -> Parallel.run(2, 5, j -> done.incrementAndGet()));
+            IntStream.range(0, 64).parallel().forEach(i -> parallel.run(2, 5, j -> done.incrementAndGet()));
         } finally {
             end.countDown();
         }
@@ -211,10 +197,10 @@ final class ParallelTest {
             pool.shutdown();
         }
         Waiting.until(() -> ForkJoinPool.commonPool().getQueuedSubmissionCount() == 0);
-        assertAllThreadsWork();
+        assertAllThreadsWork(parallel);
     }
 
-    private static void assertNothingPilesUpOrIsKept(int least, int most) {
+    private void assertNothingPilesUpOrIsKept(int least, int most) {
         CountDownLatch end = new CountDownLatch(1);
         try {
             blockPool(end);
@@ -234,9 +220,9 @@ final class ParallelTest {
         }
     }
 
-    private static WeakReference<double[]> runOverArray(Set<Thread> threads) {
+    private WeakReference<double[]> runOverArray(Set<Thread> threads) {
         double[] array = new double[100];
-        Parallel.run(2, 100, task -> {
+        parallel.run(2, 100, task -> {
             array[task] = task;
             threads.add(Thread.currentThread());
         });
@@ -247,7 +233,7 @@ final class ParallelTest {
     void run_everyTaskThrows_rethrowsFirstAndBeginsNoMore() {
         for (int repetition = 0; repetition < 200; repetition++) {
             List<RuntimeException> thrown = new ArrayList<>();
-            assertThatThrownBy(() -> Parallel.run(2, 1000, task -> {
+            assertThatThrownBy(() -> parallel.run(2, 1000, task -> {
                         RuntimeException failure = new IllegalStateException("task " + task);
                         synchronized (thrown) {
                             thrown.add(failure);
@@ -266,7 +252,7 @@ final class ParallelTest {
         Throwable failure = error ? new AssertionError() : new ArithmeticException();
         CountDownLatch bothBegun = new CountDownLatch(2);
         AtomicBoolean ended = new AtomicBoolean();
-        assertThatThrownBy(() -> Parallel.run(2, 2, task -> {
+        assertThatThrownBy(() -> parallel.run(2, 2, task -> {
                     bothBegun.countDown();
                     await(bothBegun);
                     if (task == 0 && failure instanceof Error e) {
@@ -294,7 +280,7 @@ final class ParallelTest {
         Thread caller = Thread.currentThread();
         CountDownLatch bothBegun = new CountDownLatch(2);
         AtomicBoolean ended = new AtomicBoolean();
-        Parallel.run(2, 2, task -> {
+        parallel.run(2, 2, task -> {
             bothBegun.countDown();
             Waiting.until(() -> bothBegun.getCount() == 0);
             if (Thread.currentThread() != caller) {
@@ -328,21 +314,11 @@ final class ParallelTest {
     }
 
     @Test
-    void threads_nonsense_isRefusedEachTime() {
-        Parallel.threads = 0;
-        for (int i = 0; i < 2; i++) {
-            assertThatThrownBy(() -> Parallel.helpers(1))
-                    .isExactlyInstanceOf(IllegalStateException.class)
-                    .hasMessageContaining("expected a number from 1 on");
-        }
-    }
-
-    @Test
     void run_moreHelpersLookForWorkThanWanted_leavesThemOut() {
         for (int repetition = 0; repetition < 200; repetition++) {
-            assertAllThreadsWork();
+            assertAllThreadsWork(parallel);
             Set<Thread> threads = ConcurrentHashMap.newKeySet();
-            Parallel.run(1, 6, task -> {
+            parallel.run(1, 6, task -> {
                 threads.add(Thread.currentThread());
                 LockSupport.parkNanos(100_000);
             });
@@ -353,31 +329,30 @@ final class ParallelTest {
     @Test
     void run_againAndAgain_eachTimeOnAllThreads() {
         for (int repetition = 0; repetition < 1000; repetition++) {
-            assertAllThreadsWork();
+            assertAllThreadsWork(parallel);
         }
     }
 
     @Test
     void helpers_sleeping_oneForEachMultipleOfTheThreshold() {
-        Parallel.threshold = 100;
-        Waiting.until(() -> Parallel.helpers(99) == 0); // no helper is looking for work
-        assertThat(Parallel.helpers(100)).isEqualTo(1);
-        assertThat(Parallel.helpers(199)).isEqualTo(1);
-        assertThat(Parallel.helpers(200)).isEqualTo(2);
-        assertThat(Parallel.helpers(1e99)).isEqualTo(2);
-        Parallel.threads = 1;
-        assertThat(Parallel.helpers(1e99)).isZero();
+        Parallel ofHundreds = new Parallel(3, 100);
+        Waiting.until(() -> ofHundreds.helpers(99) == 0); // no helper is looking for work
+        assertThat(ofHundreds.helpers(100)).isEqualTo(1);
+        assertThat(ofHundreds.helpers(199)).isEqualTo(1);
+        assertThat(ofHundreds.helpers(200)).isEqualTo(2);
+        assertThat(ofHundreds.helpers(1e99)).isEqualTo(2);
+        assertThat(new Parallel(1, 100).helpers(1e99)).isZero();
     }
 
     @Test
     void helpers_haveJustWorked_forSmallerWorkForAMoment() {
-        Parallel.threshold = 160;
+        Parallel threads = new Parallel(3, 160);
         Waiting.until(() -> {
-            assertAllThreadsWork();
-            return Parallel.helpers(20) > 0;
+            assertAllThreadsWork(threads);
+            return threads.helpers(20) > 0;
         });
-        assertThat(Parallel.helpers(19)).isZero();
-        Waiting.until(() -> Parallel.helpers(20) == 0);
+        assertThat(threads.helpers(19)).isZero();
+        Waiting.until(() -> threads.helpers(20) == 0);
     }
 
     @ParameterizedTest
@@ -395,9 +370,10 @@ final class ParallelTest {
     /** Runs a thousand times, and prints how many tasks were done. */
     static final class ManyRuns {
         public static void main(String[] arguments) {
+            Parallel parallel = Parallel.ofThisJvm();
             AtomicInteger done = new AtomicInteger();
             for (int i = 0; i < 1000; i++) {
-                Parallel.run(Parallel.helpers(1e99), 10, task -> done.incrementAndGet());
+                parallel.run(parallel.helpers(1e99), 10, task -> done.incrementAndGet());
             }
             boolean few = ForkJoinPool.commonPool().getQueuedSubmissionCount() <= Parallel.MOST_WAITING;
             System.out.println(done + " tasks, " + (few ? "few" : "many") + " requests");

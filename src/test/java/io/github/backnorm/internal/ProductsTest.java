@@ -14,7 +14,6 @@ import java.util.function.DoubleSupplier;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -71,57 +70,79 @@ final class ProductsTest {
     /** Several blocks along each pair of dimensions. */
     private static final int[][] BLOCKS = {{1027, 513, 65}, {13, 513, 1025}, {1027, 70, 1025}, {2053, 17, 64}};
 
-    private static final double THRESHOLD = Parallel.threshold;
-    private static final int THREADS = Parallel.threads;
-
     /** One of the products that kernels know. */
-    private record Product(Kernels kernels, boolean aTransposed, boolean bTransposed, boolean withBias) {
-        static List<Product> all() {
+    private record Product(Kernels kernels, boolean aTransposed, boolean bTransposed, boolean withRow) {
+        static List<Product> all(Parallel parallel) {
             List<Boolean> either = List.of(false, true);
-            return Execution.kernels().stream()
+            return Execution.kernels(parallel).stream()
                     .flatMap(kernels -> either.stream()
                             .flatMap(a -> either.stream()
-                                    .flatMap(b -> either.stream().map(bias -> new Product(kernels, a, b, bias)))))
+                                    .flatMap(b -> either.stream().map(row -> new Product(kernels, a, b, row)))))
                     .toList();
         }
 
-        /** The product of A and B, each handed on as it is wanted; where it is put together there was NaN before. */
+        /** A as it is, or as the transpose of its transpose. */
+        Operand a(Operands x) {
+            return aTransposed
+                    ? Operand.of(x.k, x.m, ProductsTest.transposed(x.m, x.k, x.a))
+                            .transposed()
+                    : Operand.of(x.m, x.k, x.a);
+        }
+
+        Operand b(Operands x) {
+            return bTransposed
+                    ? Operand.of(x.n, x.k, ProductsTest.transposed(x.k, x.n, x.b))
+                            .transposed()
+                    : Operand.of(x.k, x.n, x.b);
+        }
+
+        double[] row(Operands x) {
+            return withRow ? x.row : Products.NO_ROW;
+        }
+
+        /** The product of A and B; where it is put together there was NaN before. */
         double[] of(Operands x) {
-            double[] a = aTransposed ? transposed(x.m, x.k, x.a) : x.a;
-            double[] b = bTransposed ? transposed(x.k, x.n, x.b) : x.b;
             double[] c = new double[x.m * x.n];
             Arrays.fill(c, NAN);
             int depth = Math.min(1024, x.k);
             int panels = Math.min(1 << 16, depth * (x.n + 32));
-            int packed = depth * (Math.min(1024, x.m) + 64) + Parallel.threads * panels + x.n + 1024;
+            int packed = depth * (Math.min(1024, x.m) + 64) + kernels.parallel().threads() * panels + x.n + 1024;
             double[] scratch = Scratch.take(packed);
             Arrays.fill(scratch, 0, packed, NAN);
             Scratch.giveBack(scratch);
-            Products.gemm(kernels, x.m, x.n, x.k, a, aTransposed, b, bTransposed, withBias ? x.bias : null, c);
+            assertThat(Products.multiply(kernels, a(x), b(x), row(x), length -> {
+                        assertThat(length).isEqualTo(c.length);
+                        return c;
+                    }))
+                    .isSameAs(c);
             return c;
         }
 
         @Override
         public String toString() {
-            return kernels + (aTransposed ? ", AᵀB" : ", AB") + (bTransposed ? "ᵀ" : "") + (withBias ? " + bias" : "");
+            return kernels + (aTransposed ? ", AᵀB" : ", AB") + (bTransposed ? "ᵀ" : "") + (withRow ? " + row" : "");
         }
     }
 
     /** Lets each product of these operands be what three loops give. */
     private static void assertChains(Operands x) {
+        assertChains(x, Parallel.ofThisJvm());
+    }
+
+    private static void assertChains(Operands x, Parallel parallel) {
         double[] chains = x.chains();
         double[] sums = IntStream.range(0, chains.length)
-                .mapToDouble(t -> chains[t] + x.bias[t % x.n])
+                .mapToDouble(t -> chains[t] + x.row[t % x.n])
                 .toArray();
-        for (Product product : Product.all()) {
+        for (Product product : Product.all(parallel)) {
             double[] a = x.a.clone();
             double[] b = x.b.clone();
-            double[] bias = x.bias.clone();
-            assertThat(product.of(x)).as("%s, %s", product, x).isEqualTo(product.withBias ? sums : chains);
-            assertThat(List.of(x.a, x.b, x.bias))
+            double[] row = x.row.clone();
+            assertThat(product.of(x)).as("%s, %s", product, x).isEqualTo(product.withRow ? sums : chains);
+            assertThat(List.of(x.a, x.b, x.row))
                     .as("operands after %s, %s", product, x)
                     .usingElementComparator(Arrays::compare)
-                    .containsExactly(a, b, bias);
+                    .containsExactly(a, b, row);
         }
     }
 
@@ -131,16 +152,16 @@ final class ProductsTest {
         final int k;
         final double[] a;
         final double[] b;
-        final double[] bias;
+        final double[] row;
         final String name;
 
-        Operands(int m, int n, int k, double[] a, double[] b, double[] bias, String name) {
+        Operands(int m, int n, int k, double[] a, double[] b, double[] row, String name) {
             this.m = m;
             this.n = n;
             this.k = k;
             this.a = a;
             this.b = b;
-            this.bias = bias;
+            this.row = row;
             this.name = name;
         }
 
@@ -156,8 +177,8 @@ final class ProductsTest {
                     : () -> values[random.nextInt(values.length)];
             double[] a = DoubleStream.generate(entry).limit((long) m * k).toArray();
             double[] b = DoubleStream.generate(entry).limit((long) k * n).toArray();
-            double[] bias = DoubleStream.generate(entry).limit(n).toArray();
-            return new Operands(m, n, k, a, b, bias, "seed " + seed);
+            double[] row = DoubleStream.generate(entry).limit(n).toArray();
+            return new Operands(m, n, k, a, b, row, "seed " + seed);
         }
 
         double[] chains() {
@@ -212,12 +233,6 @@ final class ProductsTest {
                 .toArray();
     }
 
-    @AfterEach
-    void restoreThreads() {
-        Parallel.threshold = THRESHOLD;
-        Parallel.threads = THREADS;
-    }
-
     @Test
     void product_anyShape_isOneFmaChainPerEntry() {
         Stream.of(shapes(), edges(), randomShapes(30))
@@ -250,13 +265,11 @@ final class ProductsTest {
     @ParameterizedTest
     @ValueSource(ints = {1, 2, 3, 4, 7})
     void product_anyNumberOfThreads_isOneFmaChainPerEntry(int threads) {
-        Parallel.threshold = 0;
-        Parallel.threads = threads;
-        long helpedBefore = Parallel.HELPED.sum();
+        WatchedThreads parallel = new WatchedThreads(threads);
         Stream.of(Arrays.stream(LARGER_SHAPES), Arrays.stream(BLOCKS), randomShapes(10))
                 .flatMap(shapes -> shapes)
-                .forEach(shape -> assertChains(Operands.random(shape)));
-        assertThat(Parallel.HELPED.sum() > helpedBefore)
+                .forEach(shape -> assertChains(Operands.random(shape), parallel));
+        assertThat(parallel.haveHelped())
                 .as("%d threads: others than this one have worked", threads)
                 .isEqualTo(threads > 1);
     }
@@ -266,15 +279,12 @@ final class ProductsTest {
     @ValueSource(booleans = {false, true})
     void product_onceCompiled_keepsItsBitsAndAllocatesNextToNothing(boolean parallel) {
         Operands x = Operands.random(new int[] {25, 67, 70});
-        Parallel.threads = parallel ? 3 : 1;
-        Parallel.threshold = 0;
-        for (Product product : Product.all()) {
-            double[] a = product.aTransposed ? transposed(x.m, x.k, x.a) : x.a;
-            double[] b = product.bTransposed ? transposed(x.k, x.n, x.b) : x.b;
+        for (Product product : Product.all(new Parallel(parallel ? 3 : 1, 0))) {
+            Operand a = product.a(x);
+            Operand b = product.b(x);
             double[] c = new double[x.m * x.n];
-            double[] bias = product.withBias ? x.bias : null;
-            Runnable run = () -> Products.gemm(
-                    product.kernels, x.m, x.n, x.k, a, product.aTransposed, b, product.bTransposed, bias, c);
+            double[] row = product.row(x);
+            Runnable run = () -> Products.multiply(product.kernels, a, b, row, length -> c);
             Consumer<String> check =
                     when -> assertThat(c).as("%s, %s", product, when).isEqualTo(product.of(x));
             run.run();
@@ -295,8 +305,8 @@ final class ProductsTest {
     void product_uniformEntries_withinHighamsBoundOfExactProduct() {
         for (int[] shape : EXACT_SHAPES) {
             Operands x = Operands.random(shape);
-            double[] c = new double[x.m * x.n];
-            Products.gemm(x.m, x.n, x.k, x.a, x.b, null, c);
+            double[] c = Products.multiply(
+                    Operand.of(x.m, x.k, x.a), Operand.of(x.k, x.n, x.b), Products.NO_ROW, double[]::new);
             BigDecimal[] a = exact(x.a);
             BigDecimal[] b = exact(x.b);
             BigDecimal gamma = gamma(x.k);
@@ -363,25 +373,27 @@ final class ProductsTest {
         double[] entries = new double[m * n];
         Arrays.fill(entries, expected);
         Operands x = new Operands(m, n, k, rows, columns, new double[n], name);
-        for (Product product : Product.all()) {
-            if (!product.withBias) {
+        for (Product product : Product.all(Parallel.ofThisJvm())) {
+            if (!product.withRow) {
                 assertThat(product.of(x)).as("%s, %s", product, name).isEqualTo(entries);
             }
         }
     }
 
     @Test
-    void gemm_eachTransposition_isTheProductOfItsName() {
-        double[] a = row(1, 2, 3, 4, 5, 6); // 2×3, or 3×2 where it is transposed
-        double[] c = new double[4];
-        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), null, c);
-        assertThat(c).isEqualTo(row(4, 5, 10, 11));
-        Products.gemm(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), row(10, 20), c);
-        assertThat(c).isEqualTo(row(14, 25, 20, 31));
-        Products.gemmTN(2, 2, 3, a, row(1, 0, 0, 1, 1, 1), c);
-        assertThat(c).isEqualTo(row(6, 8, 8, 10));
-        Products.gemmNT(2, 2, 3, a, row(1, 0, 1, 0, 1, 1), c);
-        assertThat(c).isEqualTo(row(4, 5, 10, 11));
+    void multiply_operandsTransposedOrNot_handComputedProduct() {
+        Operand wide = Operand.of(2, 3, row(1, 2, 3, 4, 5, 6));
+        Operand tall = Operand.of(3, 2, row(1, 0, 0, 1, 1, 1));
+        assertThat(product(wide, tall, Products.NO_ROW)).isEqualTo(row(4, 5, 10, 11));
+        assertThat(product(wide, tall, row(10, 20))).isEqualTo(row(14, 25, 20, 31));
+        assertThat(product(tall.transposed(), wide.transposed(), Products.NO_ROW))
+                .isEqualTo(row(4, 10, 5, 11));
+        assertThat(product(wide.transposed(), tall.transposed(), Products.NO_ROW))
+                .isEqualTo(row(1, 4, 5, 2, 5, 7, 3, 6, 9));
+    }
+
+    private static double[] product(Operand a, Operand b, double[] row) {
+        return Products.multiply(a, b, row, double[]::new);
     }
 
     @Test

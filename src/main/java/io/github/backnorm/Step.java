@@ -1,0 +1,189 @@
+package io.github.backnorm;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+
+/**
+ * What a {@link Network} runs at a time: a layer, or a batch norm and the ReLU after it, which run as one. Which layers
+ * these are, and in which arrays they write, is decided when the network is made.
+ *
+ * <p>What passes between two of the library's own layers, nobody else sees. It lies in an array that is used again for the
+ * next batch. Every other result is a new array.
+ */
+abstract class Step {
+    /** The number of the first layer in its network. */
+    final int index;
+
+    final List<Layer> layers;
+
+    private Step(int index, Layer... layers) {
+        this.index = index;
+        this.layers = List.of(layers);
+    }
+
+    abstract Matrix forward(Matrix x);
+
+    abstract Matrix infer(Matrix x);
+
+    abstract Matrix backward(Matrix dy);
+
+    abstract void backwardParameters(Matrix dy);
+
+    /** The steps of these layers, from the first to the last. */
+    static List<Step> of(List<Layer> layers) {
+        List<IntFunction<double[]>> forY = rooms(layers);
+        List<IntFunction<double[]>> forDx = rooms(layers);
+        List<Step> steps = new ArrayList<>();
+        for (int i = 0; i < layers.size(); i++) {
+            Layer layer = layers.get(i);
+            if (layer instanceof BatchNorm norm && i + 1 < layers.size() && layers.get(i + 1) instanceof ReLU relu) {
+                steps.add(new OfBatchNormAndReLU(i, norm, relu, forY.get(i + 2), forDx.get(i + 2), forDx.get(i)));
+                i++;
+            } else if (layer instanceof ArrayLayer<?> arrayLayer) {
+                steps.add(new OfArrayLayer(i, arrayLayer, forY.get(i + 1), forDx.get(i)));
+            } else {
+                steps.add(new OfOtherLayer(i, layer));
+            }
+        }
+        return List.copyOf(steps);
+    }
+
+    /** Where arrays come from in front of each layer, and after the last one. */
+    private static List<IntFunction<double[]>> rooms(List<Layer> layers) {
+        List<IntFunction<double[]>> rooms = new ArrayList<>();
+        for (int i = 0; i <= layers.size(); i++) {
+            boolean between = i > 0
+                    && i < layers.size()
+                    && layers.get(i - 1) instanceof ArrayLayer
+                    && layers.get(i) instanceof ArrayLayer;
+            rooms.add(between ? new Reused() : double[]::new);
+        }
+        return rooms;
+    }
+
+    /** Gives the array of the time before, if it has the length that is asked for. */
+    private static final class Reused implements IntFunction<double[]> {
+        private static final double[] NONE = {};
+
+        private double[] array = NONE;
+
+        @Override
+        public double[] apply(int length) {
+            if (array.length != length) {
+                array = NONE; // so that memory need not hold both
+                array = new double[length];
+            }
+            return array;
+        }
+    }
+
+    private static final class OfArrayLayer extends Step {
+        private final ArrayLayer<?> layer;
+        private final IntFunction<double[]> forY;
+        private final IntFunction<double[]> forDx;
+
+        OfArrayLayer(int index, ArrayLayer<?> layer, IntFunction<double[]> forY, IntFunction<double[]> forDx) {
+            super(index, layer);
+            this.layer = layer;
+            this.forY = forY;
+            this.forDx = forDx;
+        }
+
+        @Override
+        Matrix forward(Matrix x) {
+            return layer.forward(x, forY);
+        }
+
+        @Override
+        Matrix infer(Matrix x) {
+            return layer.infer(x);
+        }
+
+        @Override
+        Matrix backward(Matrix dy) {
+            return layer.backward(dy, forDx);
+        }
+
+        @Override
+        void backwardParameters(Matrix dy) {
+            layer.backwardParameters(dy);
+        }
+    }
+
+    /** y is the ReLU's. The gradient behind it is masked where it lies, if that is an array of the network. */
+    private static final class OfBatchNormAndReLU extends Step {
+        private final BatchNorm norm;
+        private final ReLU relu;
+        private final IntFunction<double[]> forY;
+        private final IntFunction<double[]> forMasked;
+        private final IntFunction<double[]> forDx;
+
+        OfBatchNormAndReLU(
+                int index,
+                BatchNorm norm,
+                ReLU relu,
+                IntFunction<double[]> forY,
+                IntFunction<double[]> forMasked,
+                IntFunction<double[]> forDx) {
+            super(index, norm, relu);
+            this.norm = norm;
+            this.relu = relu;
+            this.forY = forY;
+            this.forMasked = forMasked;
+            this.forDx = forDx;
+        }
+
+        @Override
+        Matrix forward(Matrix x) {
+            Matrix y = norm.forwardWithRelu(x, forY);
+            relu.remember(new ReLU.Pass(y));
+            return y;
+        }
+
+        @Override
+        Matrix infer(Matrix x) {
+            return norm.inferWithRelu(x);
+        }
+
+        @Override
+        Matrix backward(Matrix dy) {
+            return norm.backward(relu.backward(dy, forMasked), forDx);
+        }
+
+        @Override
+        void backwardParameters(Matrix dy) {
+            norm.backwardParameters(relu.backward(dy, forMasked));
+        }
+    }
+
+    /** A user's layer, or a network. */
+    private static final class OfOtherLayer extends Step {
+        private final Layer layer;
+
+        OfOtherLayer(int index, Layer layer) {
+            super(index, layer);
+            this.layer = layer;
+        }
+
+        @Override
+        Matrix forward(Matrix x) {
+            return layer.forward(x);
+        }
+
+        @Override
+        Matrix infer(Matrix x) {
+            return layer.infer(x);
+        }
+
+        @Override
+        Matrix backward(Matrix dy) {
+            return layer.backward(dy);
+        }
+
+        @Override
+        void backwardParameters(Matrix dy) {
+            layer.backwardParameters(dy);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+package io.github.backnorm.internal;
+
+import java.util.Arrays;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Function;
+
+/**
+ * Batch norm of some neighboring columns by the statistics of their batch, forward and backward. The numbers of the
+ * equations are those of {@code docs/derivation.md}; the bound on the error is proved in {@code docs/numerics.md}.
+ *
+ * <p>Pivot. A column is shifted by a pivot c for which each {@code d = h − c} is a double, exactly. c is 0, or, where
+ * {@code μ² > 5·Σu²}, the mean as rounded, for then every entry is within a factor of two of it. The mean is c and a
+ * remainder {@code r = Σd/N}, so that errors are relative to the spread of the column and not to its mean.
+ *
+ * <p>One pass. The deviation from the mean, {@code u = h − μ = d − r}, is never formed. Where the equations have u, d is
+ * summed and applied, and r goes into the quantities of the column:
+ * <pre>{@code
+ * Σu²   = Σd² − r·Σd
+ * Σdy·u = Σdy·d − r·Σdy
+ * y     = f·d + (β − f·r)                       f = γ·v
+ * dh    = f·dy + g·d + (−f·dβ/N − g·r)          g = −f·v·dγ/N
+ * }</pre>
+ * So each entry is read once for both sums. {@code r²} is at most 5N·σ², and what cancels costs a factor of 5N + 1 at
+ * most.
+ *
+ * <p>Two words. {@link Kernels} carry the rounding errors of products and sums in a second word, and round once, in
+ * their last addition. The quantities of a column are {@link DoubleDoubles}.
+ *
+ * <p>Scale. Nothing is scaled here. Where something may have underflowed or overflowed, or is not finite, {@link
+ * ScaledColumn} computes the column anew.
+ */
+final class Panel extends Quantities {
+    private final Kernels kernels;
+    private final double epsilon;
+
+    /** N, the number of rows. */
+    private int n;
+
+    /** r = Σd/N. */
+    private final DoubleDoubles r;
+
+    /** Σu² = N·σ². */
+    private final DoubleDoubles sumUSquare;
+
+    /** v = (σ² + ε)^(−1/2). */
+    private final DoubleDoubles inverseStd;
+
+    /** Σdy·ĥ = dγ. */
+    private final DoubleDoubles sumDyXHat;
+
+    /** At least the magnitude of what is added to an offset. */
+    private final double[] bound;
+
+    /** μ = c + r. */
+    private final DoubleDoubles mean;
+
+    /** Σu²/(N − 1). */
+    private final DoubleDoubles unbiasedVariance;
+
+    /** What a running statistic keeps of itself, and what it takes of the batch's. */
+    private final DoubleDoubles kept;
+
+    private final DoubleDoubles taken;
+
+    /** The columns that are not for the kernels, by number in the panel. */
+    private final Map<Integer, ScaledColumn> scaled = new TreeMap<>();
+
+    /** What these give backward, and the columns whose dy is not for the kernels. */
+    private final Map<Integer, ScaledColumn.Gradients> scaledGradients = new TreeMap<>();
+
+    /** For the columns from {@code from} on of arrays with rows of so many entries. */
+    Panel(Kernels kernels, double epsilon, int from, int width, int rowStep) {
+        super(from, width, rowStep);
+        this.kernels = kernels;
+        this.epsilon = epsilon;
+        this.r = DoubleDoubles.zeros(width);
+        this.sumUSquare = DoubleDoubles.zeros(width);
+        this.inverseStd = DoubleDoubles.zeros(width);
+        this.sumDyXHat = DoubleDoubles.zeros(width);
+        this.bound = new double[width];
+        this.mean = DoubleDoubles.zeros(width);
+        this.unbiasedVariance = DoubleDoubles.zeros(width);
+        this.kept = DoubleDoubles.zeros(width);
+        this.taken = DoubleDoubles.zeros(width);
+    }
+
+    /** {@code y = max(γ·ĥ + β, least)} for the first n rows of h. */
+    void forward(int n, double[] h, double[] gamma, double[] beta, double least, double[] y) {
+        this.n = n;
+        Arrays.fill(pivot, 0);
+        sumDeviations(h);
+        if (movePivots()) {
+            sumDeviations(h);
+        }
+        inverseStd.set(sumUSquare).divide(n).add(epsilon).inverseSqrt(); // (9)
+        factor.set(gamma, from).multiply(inverseStd);
+        yOffset.set(beta, from).subtractProduct(factor, r);
+        scaled.clear();
+        for (int j = 0; j < width; j++) {
+            bound[j] = Math.abs(factor.hi()[j]) * radius(j);
+            if (!isForKernels(j, h, gamma, beta)) {
+                scaled.put(j, new ScaledColumn(column(h, j), epsilon));
+            }
+        }
+        yOffset.anchor(bound, yAnchor);
+        kernels.normalize(this, 0, n, h, least, y); // (4), (5)
+        scaled.forEach((j, column) -> setColumn(y, j, column.forward(gamma[from + j], beta[from + j], least)));
+    }
+
+    /** Sets r (2) and Σu² (3), and the sums that they follow from. */
+    private void sumDeviations(double[] h) {
+        sumD.setZero();
+        sumDSquare.setZero();
+        for (int i = 0; i < n; i += BLOCK) {
+            kernels.sumDeviations(this, i, Math.min(BLOCK, n - i), h);
+            sumD.carry();
+            sumDSquare.carry();
+        }
+        r.set(sumD).divide(n); // (2)
+        sumUSquare.set(sumDSquare).subtractProduct(r, sumD); // (3)
+    }
+
+    /**
+     * Makes the mean the pivot where μ² &gt; 5·Σu². Since u² ≤ Σu², all entries are from 0.55μ to 1.45μ there.
+     *
+     * @return whether there is such a column
+     */
+    private boolean movePivots() {
+        boolean moved = false;
+        for (int j = 0; j < width; j++) {
+            double mean = r.hi()[j];
+            if (mean * mean > 5 * sumUSquare.hi()[j]) {
+                pivot[j] = mean;
+                moved = true;
+            }
+        }
+        return moved;
+    }
+
+    /** At least max |d| of a column. */
+    private double radius(int j) {
+        return Math.sqrt(sumUSquare.hi()[j]) + Math.abs(r.hi()[j]);
+    }
+
+    /** Whether nothing in a column can have underflowed or overflowed, nor can on the way to y. */
+    private boolean isForKernels(int j, double[] h, double[] gamma, double[] beta) {
+        boolean summed = Kernels.isModerateSquare(sumDSquare.hi()[j])
+                || (sumDSquare.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
+        return summed
+                && Kernels.isModerate(inverseStd.hi()[j])
+                && (gamma[from + j] == 0 || Kernels.isModerate(factor.hi()[j]))
+                && Math.abs(beta[from + j]) <= Kernels.MOST;
+    }
+
+    /** dγ (16) and dβ (17), for the h and γ of the last {@link #forward}. */
+    void backwardParameters(double[] h, double[] gamma, double[] dy, double[] dgamma, double[] dbeta) {
+        sumGradients(h, dy);
+        sumDyXHat.set(sumDyD).subtractProduct(r, sumDy).multiply(inverseStd);
+        sumDyXHat.round(dgamma, from); // (16)
+        sumDy.round(dbeta, from); // (17)
+        scaledGradients.clear();
+        for (int j = 0; j < width; j++) {
+            if (!Kernels.isModerateSquare(sumDySquare[j]) && !isConstant(column(dy, j), 0)) {
+                put(j, new ScaledColumn(column(h, j), epsilon), dy, gamma);
+            }
+        }
+        scaled.forEach((j, column) -> put(j, column, dy, gamma));
+        scaledGradients.forEach((j, gradients) -> {
+            dgamma[from + j] = gradients.dgamma();
+            dbeta[from + j] = gradients.dbeta();
+        });
+    }
+
+    private void put(int j, ScaledColumn column, double[] dy, double[] gamma) {
+        scaledGradients.put(j, column.backward(column(dy, j), gamma[from + j]));
+    }
+
+    /** Sets Σdy, Σdy·d and Σdy². */
+    private void sumGradients(double[] h, double[] dy) {
+        sumDy.setZero();
+        sumDyD.setZero();
+        Arrays.fill(sumDySquare, 0);
+        for (int i = 0; i < n; i += BLOCK) {
+            kernels.sumGradients(this, i, Math.min(BLOCK, n - i), h, dy);
+            sumDy.carry();
+            sumDyD.carry();
+        }
+    }
+
+    /** dh (18), after {@link #backwardParameters} for the same h and dy. */
+    void backwardInput(double[] h, double[] dy, double[] dh) {
+        slope.set(sumDyXHat).multiply(inverseStd).divide(-n).multiply(factor);
+        dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r);
+        for (int j = 0; j < width; j++) {
+            bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(sumDySquare[j]) + Math.abs(slope.hi()[j]) * radius(j);
+        }
+        dhOffset.anchor(bound, dhAnchor);
+        kernels.differentiate(this, 0, n, h, dy, dh); // (18)
+        scaledGradients.forEach((j, gradients) -> setColumn(dh, j, gradients.dh()));
+    }
+
+    /** The running statistics (25), moved from the old ones toward μ and the unbiased variance of the batch. */
+    void moveRunning(double momentum, double[] oldMean, double[] oldVariance, double[] newMean, double[] newVariance) {
+        mean.set(pivot, 0).add(r);
+        move(momentum, mean, ScaledColumn::mean, oldMean, newMean);
+        unbiasedVariance.set(sumUSquare).divide(n - 1);
+        move(momentum, unbiasedVariance, ScaledColumn::unbiasedVariance, oldVariance, newVariance);
+    }
+
+    private void move(
+            double momentum,
+            DoubleDoubles batch,
+            Function<ScaledColumn, DoubleDouble> ofScaled,
+            double[] running,
+            double[] moved) {
+        kept.set(running, from).multiply(DoubleDouble.sum(1, -momentum));
+        taken.set(batch).multiply(DoubleDouble.of(momentum));
+        kept.add(taken).round(moved, from);
+        for (int j = 0; j < width; j++) {
+            if (!Double.isFinite(moved[from + j])) {
+                moved[from + j] = ScaledColumn.moved(momentum, running[from + j], batch.get(j));
+            }
+        }
+        scaled.forEach((j, column) ->
+                moved[from + j] = ScaledColumn.moved(momentum, running[from + j], ofScaled.apply(column)));
+    }
+
+    /** The first column whose unbiased variance is beyond the range of double, or not a number; −1 if there is none. */
+    int overflowingColumn() {
+        for (Map.Entry<Integer, ScaledColumn> entry : scaled.entrySet()) {
+            if (!Double.isFinite(entry.getValue().unbiasedVariance().value())) {
+                return from + entry.getKey();
+            }
+        }
+        return -1;
+    }
+
+    private double[] column(double[] matrix, int j) {
+        double[] column = new double[n];
+        for (int i = 0; i < n; i++) {
+            column[i] = matrix[at(i) + j];
+        }
+        return column;
+    }
+
+    private void setColumn(double[] matrix, int j, double[] column) {
+        for (int i = 0; i < n; i++) {
+            matrix[at(i) + j] = column[i];
+        }
+    }
+
+    private static boolean isConstant(double[] column, double value) {
+        for (double entry : column) {
+            if (entry != value) {
+                return false;
+            }
+        }
+        return true;
+    }
+}

@@ -1,0 +1,84 @@
+package io.github.backnorm.internal;
+
+/**
+ * What the kernels of batch norm read and form for some neighboring columns: sums over the rows, and the coefficients of
+ * the two formulas that are applied to the entries. The equations that lead from one to the other are those of {@link
+ * Panel}, under the same names.
+ *
+ * <p>With {@code d = h − c}:
+ * <pre>{@code
+ * y  = f·d + yOffset
+ * dh = f·dy + g·d + dhOffset
+ * }</pre>
+ * Both offsets are anchored ({@link DoubleDoubles#anchor}).
+ */
+class Quantities {
+    /**
+     * The most rows whose rounding errors are collected apart from their sum. After a block of so many, sum and errors
+     * are made a double-double again. A longer block would lose digits where the pivot is far from the mean, a shorter
+     * one costs more time. 32 is in the proof of {@code docs/numerics.md}.
+     */
+    static final int BLOCK = 32;
+
+    /** The first column. */
+    final int from;
+
+    /** The number of columns. */
+    final int width;
+
+    /** From an entry of h, y, dy or dh to the one below it: the number of columns in all. */
+    final int rowStep;
+
+    /** c, which each entry is shifted by. */
+    final double[] pivot;
+
+    /** Σd. */
+    final DoubleDoubles sumD;
+
+    /** Σd². */
+    final DoubleDoubles sumDSquare;
+
+    /** f = γ·v, v being the inverse standard deviation. */
+    final DoubleDoubles factor;
+
+    final DoubleDoubles yOffset;
+    final double[] yAnchor;
+
+    /** Σdy. */
+    final DoubleDoubles sumDy;
+
+    /** Σdy·d. */
+    final DoubleDoubles sumDyD;
+
+    /** Σdy², in one word. */
+    final double[] sumDySquare;
+
+    /** g. */
+    final DoubleDoubles slope;
+
+    final DoubleDoubles dhOffset;
+    final double[] dhAnchor;
+
+    Quantities(int from, int width, int rowStep) {
+        this.from = from;
+        this.width = width;
+        this.rowStep = rowStep;
+        this.pivot = new double[width];
+        this.sumD = DoubleDoubles.zeros(width);
+        this.sumDSquare = DoubleDoubles.zeros(width);
+        this.factor = DoubleDoubles.zeros(width);
+        this.yOffset = DoubleDoubles.zeros(width);
+        this.yAnchor = new double[width];
+        this.sumDy = DoubleDoubles.zeros(width);
+        this.sumDyD = DoubleDoubles.zeros(width);
+        this.sumDySquare = new double[width];
+        this.slope = DoubleDoubles.zeros(width);
+        this.dhOffset = DoubleDoubles.zeros(width);
+        this.dhAnchor = new double[width];
+    }
+
+    /** Where the entries of a row begin in a row-major array. */
+    final int at(int row) {
+        return row * rowStep + from;
+    }
+}

@@ -4,14 +4,14 @@ import static org.assertj.core.api.Assertions.fail;
 
 import java.util.function.BooleanSupplier;
 
-/** The only way in which a test waits for something in a loop: what does not come fails the test. */
+/** Waits in a loop. Tests wait by it alone, so that what never comes fails a test and does not hang it. */
 public final class Waiting {
     /** Shorter than the time limits of the tests, so that a loop ends before its test does. */
     static final int SECONDS = 50;
 
     private Waiting() {}
 
-    /** Asks again and again until the condition holds, and fails if it does not in time. */
+    /** Asks again and again until the condition holds. Fails if it does not hold in time. */
     public static void until(BooleanSupplier condition) {
         long begin = System.nanoTime();
         while (!condition.getAsBoolean()) {

@@ -13,11 +13,11 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Prints the table of docs/numerics.md: the largest errors of y and of dh, in ulp, over the columns of {@link
- * HardColumns}, of Backnorm and of the usual ways to compute a batch norm in double precision. Results that cancel so
- * far that Backnorm does not promise 2 ulp are left out.
+ * Prints the first table of docs/numerics.md. It compares Backnorm with the usual ways to compute a batch norm in
+ * double precision. An entry holds the largest errors of y and of dh, in ulp, over a group of {@link HardColumns}.
+ * Results that cancel so far that Backnorm does not promise 2 ulp are left out.
  *
- * <p>Argument: the Python to run PyTorch with; without it the table lacks PyTorch's column.
+ * <p>The argument is a Python that has PyTorch. Without an argument the table lacks PyTorch's column.
  */
 final class AccuracyTable {
     private static final List<HardColumns> GROUPS = List.of(
@@ -32,11 +32,11 @@ final class AccuracyTable {
 
     private AccuracyTable() {}
 
-    /** One column with what batch norm does to it. */
+    /** One column of h and of dy, and the parameters of its batch norm. */
     @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
     private record Column(double[] h, double[] dy, double epsilon, double gamma, double beta) {}
 
-    /** y, and dh after it. */
+    /** Computes y and dh of a column. The array holds y first, then dh. */
     private interface Method {
         double[] of(Column column);
     }
@@ -86,16 +86,19 @@ final class AccuracyTable {
         return text(worstY) + " / " + text(worstDh);
     }
 
-    /** What cancels beyond N²·2⁻⁴³ of what it is made of, all methods lose, and it does not count. */
+    /**
+     * The error in ulp. It is 0 where |z| &lt; N²·2⁻⁴³·S, as Backnorm does not promise 2 ulp there, and where z is so
+     * small that its low word may underflow.
+     */
     private static double ulps(int n, double computed, Value exact) {
         double least = Math.max((double) n * n * 0x1p-43 * exact.size(), 0x1p-900);
         return Math.abs(exact.hi()) < least ? 0 : exact.error(computed) / exact.ulp();
     }
 
-    /** An error as large as the result itself leaves no digit, 2⁵² ulp. */
+    /** The error as the table shows it. From 2⁵² ulp on it is as large as the result, and no digit is right. */
     private static String text(double ulps) {
         if (ulps < 0x1p-50) {
-            return "0"; // the reference itself is good to some such part of an ulp
+            return "0"; // the exact result is not known more closely
         }
         return !(ulps < 0x1p52) ? "all digits" : String.format(Locale.ROOT, ulps < 10 ? "%.2g" : "%.0e", ulps);
     }
@@ -112,7 +115,12 @@ final class AccuracyTable {
         return both;
     }
 
-    /** In plain doubles; recentered says how many times the deviations have their mean subtracted once more. */
+    /**
+     * Computes in plain doubles.
+     *
+     * @param twoPass whether the variance is the mean of the squared deviations; if not, it is E[x²] − E[x]²
+     * @param recentered how often the mean of the deviations is subtracted from them
+     */
     private static double[] plain(Column column, boolean twoPass, int recentered) {
         int n = column.h.length;
         double mean = Arrays.stream(column.h).reduce(0, Double::sum) / n;

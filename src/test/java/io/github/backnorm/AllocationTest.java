@@ -147,7 +147,9 @@ final class AllocationTest {
         return SCALAR ? bytes(rows, (steps.features + 1) / 8 * 8 + 8) : 0;
     }
 
-    /** What a scalar product of inner size k and n columns works in: four rows, and up to 64 of B, of whole cache lines. */
+    /**
+     * What a scalar product of inner size k and n columns works in: four rows, and up to 64 of B, of whole cache lines.
+     */
     private static long ofProduct(int k, int n) {
         return SCALAR ? bytes(4 + Math.min(64, k), (n + 1) / 8 * 8 + 8) : 0;
     }

@@ -442,7 +442,9 @@ final class BatchNormAccuracyTest {
         }
     }
 
-    /** At least S(dh) of each column of a pass with ε = 0, of which no entry is more than √N standard deviations off. */
+    /**
+     * At least S(dh) of each column of a pass with ε = 0. No entry is more than √N standard deviations off the mean.
+     */
     private static Matrix sizes(Pass pass, Matrix dy, Matrix gamma) {
         int n = dy.rows();
         return Matrix.generate(1, dy.columns(), (row, j) -> {
@@ -467,7 +469,7 @@ final class BatchNormAccuracyTest {
         }
     }
 
-    /** Adding to all rows what leaves their differences exact changes the mean and the pivot, and nothing once rounded. */
+    /** A shift that leaves the differences of the rows exact changes the mean and the pivot, and no rounded result. */
     @Test
     void shift_exactInDoubles_sameBits() {
         Matrix h = Matrices.uniform(13, 5, SEED).map(entry -> Math.rint(entry * 0x1p20));

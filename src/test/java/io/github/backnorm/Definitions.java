@@ -6,8 +6,8 @@ import java.util.function.IntFunction;
 import java.util.function.UnaryOperator;
 
 /**
- * The definitions (1) to (6) of docs/derivation.md in decimal arithmetic, and the derivatives of whatever is built from
- * them, by centered differences. Nothing here knows a rule of calculus: the derivation is checked against it.
+ * The definitions (1) to (6) of docs/derivation.md in decimal arithmetic, and centered differences of functions that
+ * are built from them. Nothing here uses a rule of calculus, so that the derivation can be checked against it.
  *
  * <p>A matrix is an array of rows; b, μ, σ², γ and β are matrices of one row. Indices count from 0.
  */

@@ -30,7 +30,9 @@ final class Equations {
 
     private Equations() {}
 
-    /** A batch h with γ, β, δ and the gradient dy of a loss, and the equations of batch norm there. */
+    /**
+     * A batch h with γ, β, δ and the gradient dy of a loss. Its methods are the equations of batch norm at this point.
+     */
     static final class Point {
         final long seed;
         final int rows;
@@ -199,7 +201,7 @@ final class Equations {
         }
     }
 
-    /** X, W, b and the gradient dh of a loss, and the equations of an affine layer there. */
+    /** X, W, b and the gradient dh of a loss. Its methods are the equations of an affine layer at this point. */
     static final class AffinePoint {
         final String name;
         final int rows;
@@ -231,7 +233,7 @@ final class Equations {
                     uniform(random, rows, outputs));
         }
 
-        /** The point where the equations give the sums of the magnitudes of their terms here. */
+        /** The point of all magnitudes. There an equation gives the sum of the magnitudes of its terms. */
         AffinePoint ofMagnitudes() {
             return new AffinePoint(name, absolute(x), absolute(w), absolute(b), absolute(dh));
         }

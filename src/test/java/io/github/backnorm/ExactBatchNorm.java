@@ -4,16 +4,16 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 
 /**
- * Batch normalization of one column in decimal arithmetic: the definitions (2) to (5), the gradients (16), (17) and
- * (18), and (25), (26) of docs/derivation.md, applied to the given doubles.
+ * Batch normalization of one column in decimal arithmetic: (2) to (5), (16) to (18), (25) and (26) of
+ * docs/derivation.md. The given doubles are taken as exact.
  *
- * <p>Sums of doubles, and with them N·(h − μ), are exact; whatever follows is rounded to {@link #PRECISION}. Nothing
- * here knows how the library computes.
+ * <p>Sums of doubles are exact, and so is N·(h − μ). What follows from them is rounded to {@link #PRECISION}. The
+ * library's algorithm is not used here.
  */
 final class ExactBatchNorm {
     /**
-     * 80 digits. An error of some 10⁻⁸⁰ of what is added up to form a result, S, is nothing beside the bound that is
-     * tested, N²·2⁻⁹⁶·S ≥ 10⁻²⁹·S.
+     * 80 digits. Let S be the sum of the magnitudes of a result's terms. Rounding costs some 10⁻⁸⁰·S here, and the
+     * bound under test is at least N²·2⁻⁹⁶·S ≥ 10⁻²⁹·S.
      */
     static final MathContext PRECISION = new MathContext(80);
 
@@ -55,7 +55,7 @@ final class ExactBatchNorm {
         return Value.of(quotient(sumOf(h), n), quotient(sizeOf(h), n));
     }
 
-    /** The variance with divisor N − 1; it is a sum of squares, and its own size. */
+    /** The variance with divisor N − 1. It is a sum of squares, so it is its own size. */
     Value unbiasedVariance() {
         return Value.of(unbiased(), unbiased());
     }
@@ -112,7 +112,7 @@ final class ExactBatchNorm {
         return new Gradients(Value.of(dgamma, dgammaSize), sum(dy), dh);
     }
 
-    /** y (26) of entries that are normalized with given statistics; no sum is in it, and no spread in its size. */
+    /** y (26), normalized with given statistics. It contains no sum over the column, so its size has no term σ·v. */
     static Value[] inferred(double[] h, double mean, double variance, double epsilon, double gamma, double beta) {
         BigDecimal v = inverseRoot(new BigDecimal(variance).add(new BigDecimal(epsilon)));
         BigDecimal factor = product(new BigDecimal(gamma), v);
@@ -132,8 +132,9 @@ final class ExactBatchNorm {
     }
 
     /**
-     * A real number z, the two words of which are exact to a relative 10⁻³¹, infinite if z is beyond the range of
-     * double; and the size S of what is added up to form it, at most the largest double.
+     * A real number z in two words, and its size S. The words hold z up to a relative error of 10⁻³¹. The first is
+     * infinite if z is beyond the range of double. S is the one of docs/numerics.md: the sum of the magnitudes of the
+     * terms of z. It is at most the largest double.
      */
     record Value(double hi, double lo, double size) {
         /** Sizes are good to 15 digits. */
@@ -157,7 +158,7 @@ final class ExactBatchNorm {
             return Double.isNaN(error) ? Double.POSITIVE_INFINITY : error;
         }
 
-        /** The distance of the doubles about z, that of the smaller ones where z is just below a power of two. */
+        /** The distance between the doubles around z. Just below a power of two it is that of the smaller doubles. */
         double ulp() {
             double above = Math.ulp(hi);
             double below = Math.abs(hi) - Math.nextDown(Math.abs(hi));
@@ -185,7 +186,7 @@ final class ExactBatchNorm {
         return decimals;
     }
 
-    /** Exactly. */
+    /** The exact sum. */
     private static BigDecimal sumOf(BigDecimal[] a) {
         BigDecimal sum = BigDecimal.ZERO;
         for (BigDecimal term : a) {

@@ -4,20 +4,21 @@ import java.math.BigDecimal;
 import java.math.MathContext;
 
 /**
- * Softmax cross-entropy of one row in decimal arithmetic, to some 50 digits of every term: {@code −Σⱼ tⱼ·log pⱼ} and
- * its derivatives {@code pⱼ·Σₖ tₖ − tⱼ = pⱼ·Σ(k≠j) tₖ − tⱼ·Σ(k≠j) pₖ}. Nothing here knows how the library computes.
+ * Softmax cross-entropy of one row in decimal arithmetic. The loss is {@code −Σⱼ tⱼ·log pⱼ}, its derivatives are {@code
+ * pⱼ·Σₖ tₖ − tⱼ = pⱼ·Σ(k≠j) tₖ − tⱼ·Σ(k≠j) pₖ}. Every term has some 50 correct digits. The library's algorithm is not
+ * used here.
  */
 final class ExactLoss {
     static final MathContext PRECISION = new MathContext(60);
     private static final BigDecimal TWO = BigDecimal.valueOf(2);
     private static final BigDecimal NEGLIGIBLE = new BigDecimal("1e-65");
-    private static final BigDecimal NO_DOUBLE = BigDecimal.valueOf(-2000); // e to this is far below every double
+    private static final BigDecimal NO_DOUBLE = BigDecimal.valueOf(-2000); // e to this is far below the least double
 
     private final double[] targets;
     private final BigDecimal[] exp;
     private final BigDecimal expOfAll;
 
-    /** The loss of the row; no term of it is below 0. */
+    /** The loss of the row. None of its terms is negative. */
     final BigDecimal value;
 
     ExactLoss(double[] scores, double[] targets) {
@@ -31,7 +32,7 @@ final class ExactLoss {
         BigDecimal all = BigDecimal.ZERO;
         for (int j = 0; j < n; j++) {
             exp[j] = exp(new BigDecimal(scores[j]).subtract(max));
-            all = all.add(exp[j]); // exactly, so that the largest term, 1, can be taken away again
+            all = all.add(exp[j]); // exact, so that nothing is lost when the largest term, 1, is subtracted
         }
         expOfAll = all;
         BigDecimal log = log1p(all.subtract(BigDecimal.ONE));
@@ -43,7 +44,7 @@ final class ExactLoss {
         value = sum;
     }
 
-    /** {@code pⱼ·Σ(k≠j) tₖ}, which the gradient adds. */
+    /** The first term of the derivative: {@code pⱼ·Σ(k≠j) tₖ}. */
     BigDecimal added(int j) {
         BigDecimal others = BigDecimal.ZERO;
         for (int k = 0; k < targets.length; k++) {
@@ -52,12 +53,12 @@ final class ExactLoss {
         return exp[j].multiply(others).divide(expOfAll, PRECISION);
     }
 
-    /** {@code tⱼ·Σ(k≠j) pₖ}, which it subtracts. */
+    /** The second term of the derivative, which is subtracted: {@code tⱼ·Σ(k≠j) pₖ}. */
     BigDecimal subtracted(int j) {
         return new BigDecimal(targets[j]).multiply(expOfAll.subtract(exp[j])).divide(expOfAll, PRECISION);
     }
 
-    /** For x ≤ 0: the series at x/2ᵏ, squared k times, which costs 7 digits at most. */
+    /** The exponential of x ≤ 0: its series at x/2ᵏ, squared k times. Squaring costs at most 7 digits. */
     private static BigDecimal exp(BigDecimal x) {
         if (x.compareTo(NO_DOUBLE) < 0) {
             return BigDecimal.ZERO;
@@ -76,7 +77,10 @@ final class ExactLoss {
         return sum;
     }
 
-    /** {@code 2·(z + z³/3 + z⁵/5 + …)} with {@code z = x/(2 + x)}: to all digits however small x ≥ 0 is. */
+    /**
+     * The logarithm of 1 + x for x ≥ 0: {@code 2·(z + z³/3 + z⁵/5 + …)} with {@code z = x/(2 + x)}. It keeps all digits
+     * however small x is.
+     */
     private static BigDecimal log1p(BigDecimal x) {
         BigDecimal z = x.divide(x.add(TWO), PRECISION);
         BigDecimal square = z.multiply(z, PRECISION);

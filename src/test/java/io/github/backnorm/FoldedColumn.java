@@ -7,16 +7,16 @@ import java.util.List;
 import java.util.Random;
 
 /**
- * A column of {@link HardColumns} as the output of an affine layer with three inputs, the batch norm after it, and what
- * {@link Network#folded} makes of the two, against decimal arithmetic.
+ * An affine layer with three inputs and a batch norm after it, made for one column of {@link HardColumns}. The network
+ * of the two and its {@link Network#folded} form are compared with decimal arithmetic.
  *
- * <p>{@code x·W + b} is the column up to rounding and up to noise of the size of the running standard deviation, b being
- * a random part of the running mean; or, where the affine layer is the identity, the column itself, and then nothing but
- * the folding rounds.
+ * <p>The affine layer gives the column: {@code x·W + b} equals it up to rounding and up to noise of the size of the
+ * running standard deviation. The bias b is a random part of the running mean. If the affine layer is the identity
+ * instead, it gives the column exactly, and only the folding rounds.
  */
 final class FoldedColumn {
     private static final int INPUTS = 3;
-    private static final int MOST_ROWS = 4; // each is one more sum of the same coefficients
+    private static final int MOST_ROWS = 4; // further rows are further sums of the same coefficients
     private static final MathContext PRECISION = new MathContext(80);
     private static final double U = 0x1p-53;
 
@@ -27,7 +27,7 @@ final class FoldedColumn {
     private final BatchNorm norm;
     private final BigDecimal scale; // γ/√(σ² + ε), null where that is a division by 0
 
-    /** A number that was computed, the exact one, and how far apart they may be. */
+    /** A computed number, the exact one, and the bound on their distance. */
     record Entry(String name, double computed, BigDecimal exact, double bound) {
         double error() {
             return Double.isFinite(computed)
@@ -77,7 +77,7 @@ final class FoldedColumn {
         return Double.isFinite(number(weight(0))) && Double.isFinite(number(bias()));
     }
 
-    /** W' and b', which are rounded once: half an ulp, and what is lost where b' cancels. */
+    /** W' and b'. The bound is one rounding, and for b' also what is lost where it cancels. */
     List<Entry> coefficients() {
         Affine folded = (Affine) network.folded().layers().get(0);
         List<Entry> entries = new ArrayList<>();
@@ -99,7 +99,7 @@ final class FoldedColumn {
         return outputs(network.folded().infer(x));
     }
 
-    /** What the network itself infers, for comparison: it does not promise the bound. */
+    /** What the network itself infers, for comparison. It does not promise the bound. */
     List<Entry> unfolded() {
         return outputs(network.infer(x));
     }
@@ -142,7 +142,7 @@ final class FoldedColumn {
         return new BigDecimal(one.get(0, 0));
     }
 
-    /** Good to 15 digits; of as many digits as a sum of doubles has, {@code doubleValue} takes its time. */
+    /** The number to 15 digits. Without rounding, {@code doubleValue} is slow: sums of doubles have many digits. */
     private static double number(BigDecimal number) {
         return number.round(MathContext.DECIMAL64).doubleValue();
     }

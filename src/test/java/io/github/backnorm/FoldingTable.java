@@ -7,8 +7,8 @@ import java.util.Locale;
 import java.util.function.Function;
 
 /**
- * Prints the table of docs/numerics.md about folded networks: largest errors over {@link HardColumns}, in ulp of the
- * exact result and as parts of the bound of {@link Network#folded}.
+ * Prints the table of docs/numerics.md about folded networks. It holds the largest errors over groups of {@link
+ * HardColumns}: in ulp of the exact result, and as a part of the bound of {@link Network#folded}.
  */
 final class FoldingTable {
     private static final List<HardColumns> GROUPS = List.of(

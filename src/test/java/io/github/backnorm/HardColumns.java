@@ -7,8 +7,8 @@ import java.util.Random;
 import java.util.function.Consumer;
 
 /**
- * Groups of columns that batch norm in plain doubles loses digits on; the first eight are the usual suspects, the
- * others go for one weakness each. A group gives the same columns whenever it is asked.
+ * Groups of columns on which batch norm in plain doubles loses digits. The first eight are well-known cases. Each of
+ * the others aims at one weakness. A group always gives the same columns.
  */
 @SuppressWarnings("ImmutableEnumChecker") // nothing changes the arrays, and the functions have no state
 enum HardColumns {
@@ -33,10 +33,10 @@ enum HardColumns {
 
     VALUES_1E150(rows(), epsilons(1e-5), column -> column.fillH(k -> 1e150 * (1 + column.gaussian()))),
 
-    /** The running variance underflows, nothing else does. */
+    /** The running variance underflows, and nothing else does. */
     VALUES_1E_200(rows(), epsilons(0), column -> column.fillH(k -> 1e-200 * (1 + column.gaussian()))),
 
-    /** ĥ is ±1 but for ε, and all that is left of dh is of the order of ε. */
+    /** ĥ is ±1 up to ε, and dh cancels to the order of ε. */
     TWO_ROWS(rows(2, 2, 2, 2), epsilons(1e-5, 1e-20, 1e-40, 0), column -> {}),
 
     ROWS_300_MEAN_1E6(
@@ -51,7 +51,7 @@ enum HardColumns {
         column.fillDy(k -> column.sign() * column.power(span));
     }),
 
-    /** h, dy and γ far from 1, each by a power of two of its own; the results are not. */
+    /** h and γ are far from 1, each by a power of two of its own. dy brings dh near 1, as far as its range permits. */
     FAR_FROM_ONE(rows(), epsilons(0), column -> {
         double h = Math.scalb(1.0, column.below(1400) - 950);
         double gamma = Math.scalb(1.0, column.below(1600) - 800);
@@ -62,7 +62,7 @@ enum HardColumns {
         column.beta *= gamma;
     }),
 
-    /** σ² underflows or is subnormal, with an ε of its size. */
+    /** σ² underflows or is subnormal, and ε is of its size. */
     TINY_BESIDE_EPSILON(rows(), epsilons(1e-300, 0x1p-1074), column -> {
         double scale = column.magnitude(-163, -145);
         column.fillH(k -> scale * (1 + column.gaussian()));
@@ -75,21 +75,21 @@ enum HardColumns {
         column.beta = column.below(2) == 0 ? 0 : column.beta;
     }),
 
-    /** Nearly (a, −a, a, −a, …), so that mean and dβ cancel. */
+    /** h and dy are nearly (1, −1, 1, −1, …), so that the mean and dβ cancel. */
     ALTERNATING_SIGNS(rows(), epsilons(1e-5, 1e-20), column -> {
         double noise = column.magnitude(-16, 0);
         column.fillH(k -> column.alternating(k) * (1 + noise * column.gaussian()));
         column.fillDy(k -> column.alternating(k) * (1 + noise * column.gaussian()));
     }),
 
-    /** Multiples of the least double: about 0, or about the least normal number. */
+    /** Multiples of the least double, around 0 or around the least normal number. */
     SUBNORMAL_NEIGHBORS(rows(), epsilons(0, 1e-5), column -> {
         double center = column.below(2) * Double.MIN_NORMAL;
         column.fillH(k -> center + (column.below(101) - 50) * Double.MIN_VALUE);
         column.fillDy(k -> 1e-100 * column.gaussian());
     }),
 
-    /** A mean of 1e8, a spread of a few ulps, and dy linear in h, so that dh is of the order of ε. */
+    /** The mean is of the order of 1e8, the spread a few ulps. dy is linear in h, so that dh is of the order of ε. */
     FEW_ULPS(rows(), epsilons(1e-30, 1e-20, 0), column -> {
         double center = column.sign() * 1e8 * (1 + column.uniform());
         column.fillH(k -> center + (column.below(7) - 3) * Math.ulp(center));
@@ -98,13 +98,13 @@ enum HardColumns {
         column.fillDy(k -> slope * (column.h[k] - shift));
     }),
 
-    /** dy is h, up to a power of two: dh is of the order of ε. */
+    /** dy is a multiple of h up to rounding, so that dh is of the order of ε. */
     DY_ALONG_H(rows(), epsilons(1e-5, 1e-20, 1e-40), column -> {
         double slope = column.sign() * column.power(20);
         column.fillDy(k -> slope * column.h[k]);
     }),
 
-    /** dγ cancels: one entry of dy is what makes Σ dy·ĥ zero, up to its rounding. */
+    /** dγ cancels: one entry of dy is chosen so that Σ dy·ĥ is 0 up to the rounding of this entry. */
     DY_ACROSS_H(rows(), epsilons(1e-5, 1e-20), column -> {
         double offset = column.below(2) * 1e6;
         column.fillH(k -> offset + column.gaussian());
@@ -116,7 +116,7 @@ enum HardColumns {
         column.dy[free] = -rest / column.exact().gradients(1, unit).dgamma().hi();
     }),
 
-    /** One row's y cancels to a rounding error, and so does the running mean. */
+    /** The y of one row cancels to a rounding error. So does the running mean, with momentum 0.1. */
     BETA_CANCELS(rows(), epsilons(1e-5, 1e-20), column -> {
         double offset = column.below(2) * 1e6;
         column.fillH(k -> offset + column.gaussian());
@@ -125,7 +125,7 @@ enum HardColumns {
         column.runningMean = -exact.mean().hi() / 9;
     }),
 
-    /** As {@link #BETA_CANCELS} for the running statistics. */
+    /** The y that is inferred for one row cancels to a rounding error. */
     INFERENCE_CANCELS(rows(), epsilons(1e-5, 0), column -> {
         double offset = column.below(2) * 1e6;
         column.fillH(k -> offset + column.gaussian());
@@ -136,13 +136,16 @@ enum HardColumns {
         column.beta = -y[column.below(column.n)].hi();
     }),
 
-    /** Sums that cancel twice: a, b, c, −a, −b, of three orders of magnitude, in any order. */
+    /** The sums of h and of dy cancel twice: their terms are a, b, c, −a, −b in any order, with |a| ≫ |b| ≫ |c|. */
     SUM_CANCELS(rows(5, 5, 5, 5, 5, 5), epsilons(1e-5), column -> {
         column.cancelTwice(column.h);
         column.cancelTwice(column.dy);
     }),
 
-    /** All entries but one near the same number, and that one as far off as the mean may be the pivot, more or less. */
+    /**
+     * All entries but one are near one number. The distance of the other one is below or above the limit up to which
+     * the library takes the mean as pivot.
+     */
     ONE_OUTLIER(rows(), epsilons(1e-5, 1e-20), column -> {
         double center = column.sign() * column.magnitude(-3, 3);
         double spread = column.magnitude(-12, -1);
@@ -152,7 +155,7 @@ enum HardColumns {
 
     private static final long SEED = 20261123;
     private static final int MOST_COLUMNS = 64;
-    private static final int ENTRIES = 640; // of a matrix, about
+    private static final int ENTRIES = 640; // about so many in a matrix
 
     private final int[] rows;
     private final double[] epsilons;
@@ -164,7 +167,7 @@ enum HardColumns {
         this.shape = shape;
     }
 
-    /** What a layer is given; the running statistics are both those it infers with and those it starts from. */
+    /** What a layer is given. It infers with the running statistics, and training starts from them. */
     record Batch(
             String name,
             double epsilon,
@@ -211,7 +214,7 @@ enum HardColumns {
                 Matrix.generate(1, l, (k, j) -> columns[j].runningVariance));
     }
 
-    /** Two, three, primes, several hundred. */
+    /** Primes from 2 to several hundred. */
     private static int[] rows() {
         return rows(2, 3, 5, 7, 13, 31, 101, 331);
     }
@@ -224,7 +227,7 @@ enum HardColumns {
         return epsilons;
     }
 
-    /** A column in the making, an ordinary one to begin with. */
+    /** An ordinary column, which its group then changes. */
     private static final class Column {
         final int n;
         final double epsilon;
@@ -250,7 +253,9 @@ enum HardColumns {
             fillDy(k -> gaussian());
         }
 
-        /** Running statistics near those of the column, as they are in practice, where the group has no others. */
+        /**
+         * Sets running statistics near those of the column, as they are in practice, unless the group has set its own.
+         */
         void complete() {
             double mean = 0;
             for (double entry : h) {
@@ -286,7 +291,7 @@ enum HardColumns {
             }
         }
 
-        /** a, b, c, −a, −b with b about 1e-17·a and c about 1e-17·b, shuffled. */
+        /** Fills a column with a, b, c, −a, −b in random order; b is about 1e-17·a, and c about 1e-17·b. */
         void cancelTwice(double[] column) {
             double a = gaussian();
             double b = 1e-17 * gaussian();
@@ -323,7 +328,7 @@ enum HardColumns {
             return StrictMath.pow(10, from + (to - from) * uniform());
         }
 
-        /** From 2^−span to 2^span, uniform in the exponent, the upper end excluded. */
+        /** From 2^−span to 2^span, the upper end excluded. Integer exponent and fraction are uniform. */
         double power(int span) {
             return Math.scalb(1 + uniform(), below(2 * span) - span);
         }

@@ -90,11 +90,12 @@ final class LayerTest {
         }
     }
 
-    /** A refused call and its text; in a table of them the calls that do not need the layer ignore it. */
+    /** A call that is refused, and the message of the exception. A call that needs no layer ignores it. */
     record Refusal(String message, Consumer<Layer> call) {
         /**
-         * Asserts the exact class (NullPointerException for null, else IllegalArgumentException) and text, and that
-         * state and gradients stay; the pass that the layer remembers is gone after a forward, and stays else.
+         * Asserts the message and the exact class of the exception: NullPointerException for null, and otherwise
+         * IllegalArgumentException. State and gradients stay as they were. A refused forward removes the pass that the
+         * layer remembers; any other refused call leaves it.
          */
         void assertRefused(Layer layer, Matrix x) {
             Matrix dy = layer.forward(x).map(value -> 2 * value + 1);

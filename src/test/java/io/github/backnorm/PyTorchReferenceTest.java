@@ -17,10 +17,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * Layers, losses and optimizers against PyTorch in float64; {@code generate.py} beside the data made it.
  *
- * <p>The tolerance for layers is PyTorch's own rounding error, entry by entry: its formulas are evaluated here once more, on
- * numbers that carry a bound on their distance from the exact result ({@link Rounded}). PyTorch's value lies within
- * that bound of the exact one and the library's is granted the same, so the two differ by at most {@value #BOTH}
- * bounds.
+ * <p>The tolerance for layers is PyTorch's own rounding error, entry by entry. PyTorch's formulas are evaluated here
+ * once more, on numbers that carry a bound on their distance from the exact result ({@link Rounded}). PyTorch's value
+ * lies within that bound of the exact one. The library's is granted the same, so the two differ by at most {@value
+ * #BOTH} bounds.
  */
 final class PyTorchReferenceTest {
     private static final double U = 0x1p-53; // half the distance from 1 to the next double

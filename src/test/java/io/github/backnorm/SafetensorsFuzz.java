@@ -13,9 +13,9 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 
-/** Safetensors files with random mistakes in them, and what the reader may do with them. */
+/** Makes safetensors files with random mistakes, and checks what the reader does with them. */
 final class SafetensorsFuzz {
-    /** What a mistake may put in. */
+    /** What a mistake may insert. */
     private static final List<String> PIECES = List.of(
             "{",
             "}",
@@ -61,7 +61,7 @@ final class SafetensorsFuzz {
 
     private SafetensorsFuzz() {}
 
-    /** Bytes as a file, of the given size if that is what a broken file system says. */
+    /** A file of these bytes. It reports the given size, as a broken file system might. */
     static SeekableByteChannel channel(byte[] bytes, long size) {
         ByteBuffer content = ByteBuffer.wrap(bytes);
         return new SeekableByteChannel() {
@@ -125,7 +125,10 @@ final class SafetensorsFuzz {
         return file(header.getBytes(StandardCharsets.UTF_8), data);
     }
 
-    /** One to four mistakes in a file; most in its header, whose length is then usually made right again. */
+    /**
+     * A copy of a file with one to four mistakes, most of them in the header. The length before the header is usually
+     * right for the copy. Some copies are cut short.
+     */
     static byte[] mutated(byte[] original, Random random) {
         ByteBuffer file = ByteBuffer.wrap(original).order(ByteOrder.LITTLE_ENDIAN);
         int end = Long.BYTES + (int) file.getLong(0);
@@ -186,7 +189,7 @@ final class SafetensorsFuzz {
     }
 
     /**
-     * Reads a file, and fails if the reader throws anything but its own exception, or takes more memory than {@link
+     * Reads a file. Fails if the reader throws any exception but its own, or if it takes more memory than {@link
      * Safetensors#read} says. Returns the content, or null if the file was refused.
      */
     static Safetensors read(byte[] file, String description) {
@@ -195,7 +198,7 @@ final class SafetensorsFuzz {
         long allocated = Allocation.now() - before;
         if (allocated > result.bound) {
             before = Allocation.now();
-            read(file); // once more, for the first time may have loaded classes
+            read(file); // once more, as the first call may have loaded classes
             allocated = Allocation.now() - before;
         }
         if (result.other != null) {

@@ -2,7 +2,7 @@ package io.github.backnorm;
 
 import java.util.List;
 
-/** A layer as a user writes one, of the public API alone: {@code y = x·s}, column by column, s being 1×L. */
+/** A layer as a user writes it, with the public API alone: {@code y_kl = x_kl·s_l}, where s is 1×L. */
 final class Scale implements Layer {
     private final Parameter factor;
     private Pass pass;

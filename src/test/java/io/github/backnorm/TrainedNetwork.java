@@ -5,8 +5,8 @@ import java.nio.file.Path;
 import java.util.Random;
 
 /**
- * Trains a small network and writes it in PyTorch's layout to the file that is the argument: {@code
- * trained.safetensors} of the reference data, which {@code safetensors_files.py} then loads into PyTorch.
+ * Trains a small network and writes it to a file in PyTorch's layout. The argument is the file, {@code
+ * trained.safetensors} of the reference data. {@code safetensors_files.py} then loads it into PyTorch.
  */
 final class TrainedNetwork {
     private TrainedNetwork() {}

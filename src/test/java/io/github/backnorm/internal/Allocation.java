@@ -3,7 +3,7 @@ package io.github.backnorm.internal;
 import com.sun.management.ThreadMXBean;
 import java.lang.management.ManagementFactory;
 
-/** What code allocates on this thread once it is compiled. */
+/** Measures what code allocates on this thread once it is compiled. */
 public final class Allocation {
     private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     private static final int RUNS = 20;
@@ -16,7 +16,10 @@ public final class Allocation {
         return THREADS.getCurrentThreadAllocatedBytes();
     }
 
-    /** Bytes a run, after as many runs as it takes to come down to so many; what it was last if that is in vain. */
+    /**
+     * The bytes that a run of the code allocates. The code is run until it allocates at most {@code most}, or until the
+     * time is up.
+     */
     public static long ofCompiled(Runnable code, long most) {
         long end = System.nanoTime() + PATIENCE;
         long bytes = Long.MAX_VALUE;

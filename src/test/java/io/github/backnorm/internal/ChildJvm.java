@@ -16,14 +16,14 @@ import java.util.concurrent.TimeUnit;
 public final class ChildJvm {
     private static final int MINUTES = 3;
 
-    /** What it has printed, errors and warnings included. */
+    /** All that the JVM has printed, errors and warnings included. */
     private final String output;
 
     private ChildJvm(String output) {
         this.output = output;
     }
 
-    /** Runs a class with options for the JVM; it must succeed. */
+    /** Runs a class with options for the JVM, which must exit with 0. */
     public static ChildJvm run(Class<?> main, String... options) {
         List<String> arguments = new ArrayList<>(List.of(options));
         arguments.addAll(List.of(
@@ -33,7 +33,7 @@ public final class ChildJvm {
         return start(arguments);
     }
 
-    /** Runs Java with arguments; it must succeed. */
+    /** Runs Java with arguments; the JVM must exit with 0. */
     static ChildJvm start(List<String> arguments) {
         try {
             List<String> command = new ArrayList<>(List.of(
@@ -77,7 +77,7 @@ public final class ChildJvm {
         return output;
     }
 
-    /** The lines, without the JVM's own warning of the incubating module. */
+    /** The lines of the output, without the JVM's warning of the incubating module. */
     public List<String> lines() {
         return output.lines()
                 .filter(line -> !line.contains("incubator modules"))

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.List;
 
-/** The execution of the tests, of which the build has several, and what it is there to test. */
+/** The build runs the tests in several executions. This is the one that runs now. */
 final class Execution {
     private Execution() {}
 
@@ -12,7 +12,7 @@ final class Execution {
         return System.getProperty("backnorm.test.execution");
     }
 
-    /** The kernels that the execution is to test: scalar ones, and SIMD ones where there is the vector module. */
+    /** The kernels that this execution tests: scalar ones, and SIMD ones if it has the vector module. */
     static List<Kernels> kernels() {
         return kernels(Parallel.ofThisJvm());
     }

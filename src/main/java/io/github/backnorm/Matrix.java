@@ -2,8 +2,8 @@ package io.github.backnorm;
 
 import io.github.backnorm.internal.Columns;
 import io.github.backnorm.internal.Elementwise;
-import io.github.backnorm.internal.Operand;
 import io.github.backnorm.internal.Products;
+import io.github.backnorm.internal.products.Operand;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.function.DoubleBinaryOperator;

@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
-import io.github.backnorm.internal.Operand;
+import io.github.backnorm.internal.products.Operand;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

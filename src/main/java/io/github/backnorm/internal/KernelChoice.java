@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.List;

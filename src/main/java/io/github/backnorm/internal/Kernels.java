@@ -1,5 +1,7 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.function.IntFunction;
 
 /**
@@ -51,13 +53,6 @@ abstract class Kernels {
      * @return C, row-major
      */
     abstract double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room);
-
-    /** {@code c[co + j] += row[from + j]} for n entries. */
-    static void add(int n, double[] row, int from, double[] c, int co) {
-        for (int j = 0; j < n; j++) {
-            c[co + j] += row[from + j];
-        }
-    }
 
     // Sums of columns
 

@@ -1,5 +1,7 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.threads.Parallel;
+
 /**
  * What {@code java -jar} of the library runs: prints the version, the kernels and why these, and the number of threads.
  * Nothing else in the library prints.

@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 

@@ -1,5 +1,7 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.products.ScalarProducts;
 import java.util.Arrays;
 import java.util.function.IntFunction;
 
@@ -39,7 +41,7 @@ public final class Products {
         double[] c = room.apply(m * n);
         Arrays.fill(c, 0.0);
         for (int i = 0; i < m && row.length > 0; i++) {
-            Kernels.add(n, row, 0, c, i * n);
+            ScalarProducts.addRow(n, row, 0, c, i * n);
         }
         return c;
     }

@@ -1,5 +1,8 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.products.ScalarProducts;
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.function.IntFunction;
 
 /** Kernels as plain loops over arrays, small enough for C2 to vectorize by itself. */

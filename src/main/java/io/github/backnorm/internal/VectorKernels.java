@@ -1,5 +1,9 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.products.VectorProducts;
+import io.github.backnorm.internal.products.VectorRows;
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.Arrays;
 import java.util.function.IntFunction;
 import jdk.incubator.vector.DoubleVector;

@@ -2,6 +2,7 @@ package io.github.backnorm.internal;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.List;
 
 /** The build runs the tests in several executions. This is the one that runs now. */

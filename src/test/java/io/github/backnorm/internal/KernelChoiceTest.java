@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import io.github.backnorm.Matrix;
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.logging.Handler;

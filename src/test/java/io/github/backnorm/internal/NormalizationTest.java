@@ -3,6 +3,7 @@ package io.github.backnorm.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

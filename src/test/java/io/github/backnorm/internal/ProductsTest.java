@@ -3,6 +3,9 @@ package io.github.backnorm.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.products.Scratch;
+import io.github.backnorm.internal.threads.Parallel;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.math.RoundingMode;

@@ -7,7 +7,7 @@ import java.util.function.BooleanSupplier;
 /** Waits in a loop. Tests wait by it alone, so that what never comes fails a test and does not hang it. */
 public final class Waiting {
     /** Shorter than the time limits of the tests, so that a loop ends before its test does. */
-    static final int SECONDS = 50;
+    public static final int SECONDS = 50;
 
     private Waiting() {}
 

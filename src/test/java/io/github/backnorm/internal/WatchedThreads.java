@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.IntConsumer;
@@ -14,7 +15,7 @@ final class WatchedThreads extends Parallel {
     }
 
     @Override
-    void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
+    public void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
         super.run(mostHelpers, tasks, () -> {
             this.workers.add(Thread.currentThread());
             return workers.get();

@@ -1,5 +1,6 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.IntConsumer;
@@ -28,7 +29,7 @@ import java.util.function.IntFunction;
  *
  * <p>K. Goto, R. van de Geijn, 2008, Anatomy of high-performance matrix multiplication, ACM Trans. Math. Softw. 34(3).
  */
-final class VectorProducts {
+public final class VectorProducts {
     private static final int BLOCK_K = 1024;
     private static final int BLOCK_M = 1024 / VectorTile.STRIP * VectorTile.STRIP + VectorTile.STRIP;
     private static final int GROUP = (VectorTile.LANES == 4 ? 33 : 65)
@@ -78,8 +79,8 @@ final class VectorProducts {
         packed = Scratch.take(stripStart(0) + most * multiple(Math.min(m, BLOCK_M), STRIP));
     }
 
-    /** As {@link Kernels#multiply}, on these threads. */
-    static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    /** As {@link ScalarProducts#multiply}. */
+    public static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
         VectorProducts product = new VectorProducts(parallel, a, b, row, room);
         product.multiplyBlocks();
         Scratch.giveBack(product.packed);

@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
 import static org.assertj.core.api.Assertions.assertThat;
 

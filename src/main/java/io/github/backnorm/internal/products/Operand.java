@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
 /**
  * A matrix as a product reads it: the entry in row i and column j is {@code data[i·rowStep + j·columnStep]}. One of the

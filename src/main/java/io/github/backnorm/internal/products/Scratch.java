@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
 import java.lang.ref.SoftReference;
 import java.util.concurrent.ConcurrentLinkedDeque;
@@ -9,13 +9,13 @@ import java.util.concurrent.ConcurrentLinkedDeque;
  * <p>As many are kept as were in use at a time, and none when memory runs short. What was given back last is taken
  * first: it is in the caches, and those not wanted any more are left to age, by which the garbage collector frees them.
  */
-final class Scratch {
+public final class Scratch {
     private static final ConcurrentLinkedDeque<SoftReference<double[]>> FREE = new ConcurrentLinkedDeque<>();
 
     private Scratch() {}
 
     /** An array of at least this length, with any content. */
-    static double[] take(int length) {
+    public static double[] take(int length) {
         for (SoftReference<double[]> free = FREE.poll(); free != null; free = FREE.poll()) {
             double[] array = free.get();
             if (array != null && array.length >= length) {
@@ -25,7 +25,7 @@ final class Scratch {
         return new double[length];
     }
 
-    static void giveBack(double[] array) {
+    public static void giveBack(double[] array) {
         FREE.push(new SoftReference<>(array));
     }
 }

@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.threads;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -35,7 +35,7 @@ import java.util.function.Supplier;
  *
  * <p>What a task computes must not depend on which thread runs it or on where the cuts are.
  */
-class Parallel {
+public class Parallel {
     private static final int TASKS_PER_THREAD = 8;
 
     private static final String PROPERTY = "backnorm.threads";
@@ -78,7 +78,7 @@ class Parallel {
     private final AtomicInteger looking = new AtomicInteger();
 
     /** For so many threads, the caller's included, and a helper for each multiple of the threshold. */
-    Parallel(int threads, double threshold) {
+    public Parallel(int threads, double threshold) {
         this.threads = threads;
         this.threshold = threshold;
     }
@@ -88,7 +88,7 @@ class Parallel {
      *
      * @throws IllegalStateException if it makes no sense
      */
-    static Parallel ofThisJvm() {
+    public static Parallel ofThisJvm() {
         String wanted = System.getProperty(PROPERTY);
         int processors = Runtime.getRuntime().availableProcessors();
         int threads = threads(wanted, processors, ForkJoinPool.getCommonPoolParallelism());
@@ -109,7 +109,7 @@ class Parallel {
     }
 
     /** Threads that work is spread over, the caller's included. */
-    int threads() {
+    public final int threads() {
         return threads;
     }
 
@@ -118,23 +118,23 @@ class Parallel {
      *
      * @param operations additions, multiplications and the like
      */
-    final int helpers(double operations) {
+    public final int helpers(double operations) {
         int ready = operations >= PART_OF_THRESHOLD * threshold ? looking.get() : 0;
         return (int) Math.min(threads - 1, Math.max(ready, operations / threshold));
     }
 
     /** The number of tasks that work for so many helpers should be cut into, where it can be. */
-    static int tasks(int helpers) {
+    public static int tasks(int helpers) {
         return TASKS_PER_THREAD * (helpers + 1);
     }
 
     /** Runs the tasks 0 to tasks − 1 on the caller's thread and up to so many others; all are done when it returns. */
-    final void run(int mostHelpers, int tasks, IntConsumer task) {
+    public final void run(int mostHelpers, int tasks, IntConsumer task) {
         run(mostHelpers, tasks, () -> task);
     }
 
     /** The same, with a worker made for each thread that takes part, at most one more than there are helpers. */
-    void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
+    public void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
         int helpers = Math.min(mostHelpers, tasks - 1);
         if (helpers <= 0) {
             IntConsumer worker = workers.get();

@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
 import java.util.Arrays;
 import java.util.function.IntFunction;
@@ -6,7 +6,7 @@ import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /** Products of a few rows, for which packing B would cost more than it saves: B passes by once for each row of C. */
-final class VectorRows {
+public final class VectorRows {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     private static final int LANES = SPECIES.length();
 
@@ -16,12 +16,12 @@ final class VectorRows {
     private VectorRows() {}
 
     /** Whether a product has few enough rows, and operands whose rows are whole. */
-    static boolean take(Operand a, Operand b) {
+    public static boolean take(Operand a, Operand b) {
         return a.rows() <= MOST && a.hasWholeRows() && b.hasWholeRows();
     }
 
-    /** As {@link Kernels#multiply}, of operands with whole rows. */
-    static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    /** As {@link ScalarProducts#multiply}, for operands that it {@linkplain #take takes}, on this thread. */
+    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
         int n = b.columns();
         int k = a.columns();
         double[] c = room.apply(a.rows() * n);
@@ -35,7 +35,7 @@ final class VectorRows {
                 addRow(n, a.data()[a.at(i, p)], b.data(), b.at(p, 0), c, i * n);
             }
             if (row.length > 0) {
-                Kernels.add(n, row, 0, c, i * n);
+                ScalarProducts.addRow(n, row, 0, c, i * n);
             }
         }
         return c;

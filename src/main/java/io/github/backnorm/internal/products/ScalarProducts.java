@@ -1,5 +1,6 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
+import io.github.backnorm.internal.threads.Parallel;
 import java.util.Arrays;
 import java.util.function.IntFunction;
 
@@ -19,7 +20,7 @@ import java.util.function.IntFunction;
  * begins a multiple of 64 bytes after the one before, so that where one is aligned to cache lines, all are: half as fast
  * again as with any lengths.
  */
-final class ScalarProducts {
+public final class ScalarProducts {
     static final int DEPTH = 64; // even
     static final int WIDTH = 512;
 
@@ -45,8 +46,8 @@ final class ScalarProducts {
         b = Arrays.copyOfRange(rows, ROWS, rows.length);
     }
 
-    /** As {@link Kernels#multiply}, on these threads. */
-    static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    /** The product, and the row added to each row of it if it has entries; on these threads. */
+    public static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
         double[] c = room.apply(a.rows() * b.columns());
         if (a.rows() <= FEW_ROWS && a.hasWholeRows() && b.hasWholeRows()) {
             multiplyFewRows(a, b, row, c);
@@ -76,7 +77,7 @@ final class ScalarProducts {
                 product.update(from, to, p, depth, c, j, n);
             }
             for (int i = from; i < to && row.length > 0; i++) {
-                Kernels.add(columns, row, j, c, i * n + j);
+                addRow(columns, row, j, c, i * n + j);
             }
         });
     }
@@ -102,14 +103,21 @@ final class ScalarProducts {
                 addScaled(n, a.data()[a.at(i, q)], b.data(), b.at(q, 0), sums[i]);
             }
             if (row.length > 0) {
-                Kernels.add(n, row, 0, sums[i], 0);
+                addRow(n, row, 0, sums[i], 0);
             }
             System.arraycopy(sums[i], 0, c, i * n, n);
         }
     }
 
+    /** {@code c[co + j] += row[from + j]} for n entries. */
+    public static void addRow(int n, double[] row, int from, double[] c, int co) {
+        for (int j = 0; j < n; j++) {
+            c[co + j] += row[from + j];
+        }
+    }
+
     /** Arrays of at least n zeros that are aligned alike: each, with its header of 16 bytes, is a multiple of 64. */
-    static double[][] rows(int count, int n) {
+    public static double[][] rows(int count, int n) {
         return new double[count][(n + 1) / 8 * 8 + 6];
     }
 

@@ -1,8 +1,10 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.threads;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import io.github.backnorm.internal.ChildJvm;
+import io.github.backnorm.internal.Waiting;
 import java.lang.ref.WeakReference;
 import java.util.ArrayList;
 import java.util.List;

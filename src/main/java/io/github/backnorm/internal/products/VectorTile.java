@@ -1,4 +1,4 @@
-package io.github.backnorm.internal;
+package io.github.backnorm.internal.products;
 
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;

@@ -7,7 +7,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.function.Supplier;
+import java.util.function.BiFunction;
 import java.util.stream.Collectors;
 
 /**
@@ -121,10 +121,11 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
             String prefix = i + ".";
             Map<String, Matrix> ofLayer = new LinkedHashMap<>();
             layer.state().keySet().forEach(name -> ofLayer.put(name, state.get(prefix + name)));
-            at(i, "restore", () -> {
+            try {
                 layer.restore(ofLayer);
-                return null;
-            });
+            } catch (IllegalArgumentException refusal) {
+                throw placed(i, "restore", refusal);
+            }
         }
     }
 
@@ -137,9 +138,8 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         List<Matrix> inputs = new ArrayList<>(steps.size());
         Matrix y = x;
         for (Step step : steps) {
-            Matrix input = y;
-            inputs.add(input);
-            y = output(step, "forward", input, () -> step.forward(input));
+            inputs.add(y);
+            y = output(step, "forward", Step::forward, y);
             step.layers.forEach(layer -> ofLayers.add(passOf(layer))); // now: a user's layer may run it again
         }
         remember(new Pass(ofLayers, inputs, y));
@@ -151,20 +151,32 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         requireInput(x, Method.INFER);
         Matrix y = x;
         for (Step step : steps) {
-            Matrix input = y;
-            y = output(step, "infer", input, () -> step.infer(input));
+            y = output(step, "infer", Step::infer, y);
         }
         return y;
     }
 
     /** The y of a step, which has a row for each row of its x. */
-    private Matrix output(Step step, String method, Matrix x, Supplier<Matrix> run) {
-        Matrix y = at(step.index, method, run);
+    private Matrix output(Step step, String method, BiFunction<Step, Matrix, Matrix> work, Matrix x) {
+        Matrix y = run(step, method, work, x);
         if (y == null || y.rows() != x.rows()) {
             String place = place(step.index, method);
             throw Checks.refusal(place, "y", Checks.shape(Checks.requireNonNull(y, place, "y")), x.rows() + "xN");
         }
         return y;
+    }
+
+    /** Lets a step work; its refusal is told with its place in this network. */
+    private Matrix run(Step step, String method, BiFunction<Step, Matrix, Matrix> work, Matrix matrix) {
+        try {
+            return work.apply(step, matrix);
+        } catch (IllegalArgumentException refusal) {
+            throw placed(step.index, method, refusal);
+        }
+    }
+
+    private IllegalArgumentException placed(int index, String method, IllegalArgumentException refusal) {
+        return Checks.inLayer(layers.get(index), place(index, method), method, refusal);
     }
 
     /**
@@ -182,10 +194,11 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     public void backwardParameters(Matrix dy) {
         Matrix dx = backwardToSecond(dy);
         if (!steps.isEmpty()) {
-            at(0, "backward", () -> {
+            try {
                 steps.get(0).backwardParameters(dx);
-                return null;
-            });
+            } catch (IllegalArgumentException refusal) {
+                throw placed(0, "backward", refusal);
+            }
         }
     }
 
@@ -204,7 +217,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     /** The dx of a step, which has the shape of its x. */
     private Matrix backward(int i, Matrix dy) {
         Step step = steps.get(i);
-        Matrix dx = at(step.index, "backward", () -> step.backward(dy));
+        Matrix dx = run(step, "backward", Step::backward, dy);
         requireLastPass(""); // a user's layer may have run others again
         Matrix x = requirePass().inputs.get(i);
         if (dx == null || dx.rows() != x.rows() || dx.columns() != x.columns()) {
@@ -219,9 +232,9 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             if (passOf(layer) != pass.ofLayers.get(i)) {
-                throw new IllegalStateException(
-                        "Network.backward: " + outer + Checks.place(i, layer)
-                                + " has run another forward since the network's; call the network's forward(x) before backward(dy)");
+                throw new IllegalStateException("Network.backward: " + outer + Checks.place(i, layer)
+                        + " has run another forward since the network's;"
+                        + " call the network's forward(x) before backward(dy)");
             }
             if (layer instanceof Network nested) {
                 nested.requireLastPass(outer + Checks.place(i, layer) + ": ");
@@ -231,15 +244,6 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     private static Object passOf(Layer layer) {
         return layer instanceof BuiltInLayer<?> builtIn ? builtIn.pass() : layer;
-    }
-
-    /** Lets a layer work; its refusal is told with its place in this network. */
-    private <T> T at(int index, String method, Supplier<T> work) {
-        try {
-            return work.get();
-        } catch (IllegalArgumentException refusal) {
-            throw Checks.inLayer(layers.get(index), place(index, method), method, refusal);
-        }
     }
 
     private String place(int index, String method) {
@@ -273,16 +277,21 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         List<Layer> folded = new ArrayList<>();
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
-            Layer next = i + 1 < layers.size() ? layers.get(i + 1) : layer;
-            if (layer instanceof Affine affine && next instanceof BatchNorm norm) {
-                i++;
-                folded.add(at(i, "folded", () -> norm.mergedInto(affine)));
-            } else if (layer instanceof BuiltInLayer<?> builtIn) {
-                folded.add(at(i, "folded", builtIn::copy));
-            } else {
+            if (!(layer instanceof BuiltInLayer<?> builtIn)) {
                 throw new IllegalArgumentException("Network.folded: " + Checks.place(i, layer)
                         + " is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be copied;"
                         + " fold the networks before and after it");
+            }
+            Layer next = i + 1 < layers.size() ? layers.get(i + 1) : layer;
+            try {
+                if (layer instanceof Affine affine && next instanceof BatchNorm norm) {
+                    i++;
+                    folded.add(norm.mergedInto(affine));
+                } else {
+                    folded.add(builtIn.copy());
+                }
+            } catch (IllegalArgumentException refusal) {
+                throw placed(i, "folded", refusal);
             }
         }
         return new Network(folded.toArray(Layer[]::new));
@@ -298,12 +307,19 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     int outputColumns(int rows, int columns, Method method) {
         int known = columns;
         for (int i = 0; i < layers.size() && known != UNKNOWN; i++) {
-            int input = known;
-            known = layers.get(i) instanceof BuiltInLayer<?> layer
-                    ? at(i, method.toString(), () -> layer.outputColumns(rows, input, method))
-                    : UNKNOWN;
+            known = outputColumns(i, rows, known, method);
         }
         return known;
+    }
+
+    private int outputColumns(int index, int rows, int columns, Method method) {
+        try {
+            return layers.get(index) instanceof BuiltInLayer<?> layer
+                    ? layer.outputColumns(rows, columns, method)
+                    : UNKNOWN;
+        } catch (IllegalArgumentException refusal) {
+            throw placed(index, method.toString(), refusal);
+        }
     }
 
     @Override

@@ -161,7 +161,7 @@ public final class ScalarProducts {
             int q = 0;
             for (; q + 1 < depth; q += 2) {
                 int at = q * step;
-                update(width, a.data(), step, x + at, y + at, z + at, w + at, b[q], b[q + 1], c);
+                update(width, a.data(), step, x + at, y + at, z + at, w + at, b[q], b[q + 1], c[0], c[1], c[2], c[3]);
             }
             if (q < depth) {
                 for (int row = 0; row < rows; row++) {
@@ -188,11 +188,19 @@ public final class ScalarProducts {
 
     /** Adds to four rows of C two rows of B times the entries of A at x, y, z and w and a step after them. */
     private static void update(
-            int n, double[] a, int step, int x, int y, int z, int w, double[] b0, double[] b1, double[][] c) {
-        double[] cx = c[0];
-        double[] cy = c[1];
-        double[] cz = c[2];
-        double[] cw = c[3];
+            int n,
+            double[] a,
+            int step,
+            int x,
+            int y,
+            int z,
+            int w,
+            double[] b0,
+            double[] b1,
+            double[] cx,
+            double[] cy,
+            double[] cz,
+            double[] cw) {
         double x0 = a[x];
         double x1 = a[x + step];
         double y0 = a[y];

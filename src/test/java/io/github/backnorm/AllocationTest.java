@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -110,8 +111,7 @@ final class AllocationTest {
         long results = bytes(steps.batch, Steps.OUTPUTS) // y
                 + bytes(1, steps.features + Steps.OUTPUTS) // db, of both; dW is written over the one before
                 + bytes(4, steps.features); // dγ, dβ, running statistics
-        long work = bytes(1, steps.features + Steps.OUTPUTS) // low words of db
-                + bytes(1, steps.features); // references to columns computed apart
+        long work = bytes(1, steps.features + Steps.OUTPUTS); // low words of db
         return results
                 + work
                 + ofCopies(14 * ((steps.batch + 31) / 32) + 19, steps) // 14 for each block of rows
@@ -162,6 +162,19 @@ final class AllocationTest {
         assertThat(Allocation.ofCompiled(() -> use.run(steps), most))
                 .as("bytes of %s", use)
                 .isLessThanOrEqualTo(most);
+    }
+
+    /** dx would be as large as the batch. */
+    @Test
+    void backwardParameters_batchNormAndReluFirst_makesNoDx() {
+        Random random = new Random(1);
+        Network network = new Network(new BatchNorm(512), new ReLU(), new Affine(512, 1, random));
+        network.forward(Matrix.generate(256, 512, (row, column) -> random.nextDouble()));
+        Matrix dy = Matrix.filled(256, 1, 1);
+        long batch = bytes(256, 512);
+        assertThat(Allocation.ofCompiled(() -> network.backwardParameters(dy), batch - 1))
+                .as("bytes")
+                .isLessThan(batch);
     }
 
     @ParameterizedTest

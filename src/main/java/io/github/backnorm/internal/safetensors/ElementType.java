@@ -3,11 +3,11 @@ package io.github.backnorm.internal.safetensors;
 import java.nio.ByteBuffer;
 
 /**
- * The types of numbers that a {@link SafetensorsFile} holds, each exact as a double, in the order in which their
- * tensors are written: the larger first, so that every tensor begins at a multiple of its element's size.
+ * The element types of a {@link SafetensorsFile}. Tensors are written in this order, the larger elements first, so that
+ * every tensor begins at a multiple of its element's size.
  *
- * <p>{@code put} takes only values that {@code get} returns, so nothing is rounded here. Of NaN, payload and sign are
- * not kept.
+ * <p>{@code get} returns the exact value as a double. {@code put} takes only values that {@code get} returns, so
+ * nothing is rounded here. The payload and sign of NaN are not kept.
  */
 public enum ElementType {
     I64(Long.BYTES) {
@@ -107,7 +107,7 @@ public enum ElementType {
         this.bytes = bytes;
     }
 
-    /** The size of an element. */
+    /** The size of an element in bytes. */
     int bytes() {
         return bytes;
     }

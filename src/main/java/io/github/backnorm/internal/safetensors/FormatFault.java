@@ -15,14 +15,14 @@ public final class FormatFault extends IOException {
         super(what + " is " + actual + ", expected " + expected);
     }
 
-    /** This fault, told with the thing in the file that has it. */
+    /** This fault, with the part of the file that has it in front. */
     FormatFault in(String thing) {
         return new FormatFault(thing + ": " + getMessage());
     }
 
     /**
-     * Text from a file as a message may show it: in quotes, not too long, and with nothing in it that could pass for
-     * another line of a log or turn the direction of writing.
+     * Text from a file, made safe for a message: in quotes, shortened, and with characters escaped that could forge a
+     * line of a log or turn the direction of writing.
      */
     public static String quoted(String text) {
         StringBuilder quoted = new StringBuilder("\"");

@@ -6,15 +6,15 @@ import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 
 /**
- * The tokens of a JSON text (RFC 8259) in which numbers are integers, none of them negative. The caller asks for the
- * token that must come next, so a text cannot nest deeper than the caller's own calls do.
+ * A scanner for JSON (RFC 8259) whose numbers are integers from 0 on. The caller asks for the token that must come
+ * next, so a text cannot nest deeper than the caller's own calls do.
  *
- * <p>Works on bytes: all of JSON's own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
- * Strings are decoded strictly: malformed UTF-8, control characters and surrogates that stand alone are refused.
+ * <p>It works on bytes: all of JSON's own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
+ * Strings are decoded strictly: malformed UTF-8, control characters and halves of surrogate pairs are refused.
  */
 final class JsonScanner {
     private static final int END = -1;
-    private static final int MAX_DIGITS = 18; // any number of so many digits is a long
+    private static final int MAX_DIGITS = 18; // every number with this many digits fits into a long
 
     private final byte[] json;
     private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder(); // reports what is malformed
@@ -24,7 +24,7 @@ final class JsonScanner {
         this.json = json;
     }
 
-    /** The next byte that is no white space, which stays next; END after the last. */
+    /** Skips white space and returns the next byte without taking it; END after the last. */
     private int peek() {
         while (position < json.length && " \t\n\r".indexOf(json[position]) >= 0) {
             position++;
@@ -101,7 +101,7 @@ final class JsonScanner {
             throw new FormatFault("header ends within a string, which began at byte " + (start - 1));
         }
         String text = ascii
-                ? new String(json, start, position - start, StandardCharsets.US_ASCII) // the usual case, less memory
+                ? new String(json, start, position - start, StandardCharsets.US_ASCII) // usual, and takes less memory
                 : decoded(start);
         position++;
         return escapes ? unescaped(text, start) : text;
@@ -154,7 +154,7 @@ final class JsonScanner {
         return (char) value;
     }
 
-    /** Whether a text is not Unicode, so that UTF-8 cannot hold it. */
+    /** Whether a text has half of a surrogate pair, which UTF-8 cannot encode. */
     static boolean hasLoneSurrogate(String text) {
         for (int i = 0; i < text.length(); i++) {
             if (Character.isSurrogate(text.charAt(i))) {

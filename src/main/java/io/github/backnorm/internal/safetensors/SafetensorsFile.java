@@ -19,12 +19,12 @@ import java.util.TreeMap;
 import java.util.UUID;
 
 /**
- * The bytes of a file of tensors: the length of the header (8 bytes, little-endian), the header ({@link
- * SafetensorsHeader}), and the data, little-endian, without gaps.
+ * The content of a safetensors file, its reader and its writer. A file is the length of the header (8 bytes,
+ * little-endian), the header ({@link SafetensorsHeader}) and the data, little-endian, without gaps.
  *
- * <p>The reader trusts nothing. A length counts only once it is checked against the size of the file, and memory is
- * taken only then: for the header, and, when all of the header is checked, 8 bytes for each element. Data pass through
- * a buffer of {@value #BUFFER_BYTES} bytes, of which the JDK may hold a second one outside of the heap.
+ * <p>The reader trusts nothing. It allocates memory only for lengths that have been checked against the size of the
+ * file: for the header and, once the whole header is checked, 8 bytes for each element. Data pass through a buffer of
+ * {@value #BUFFER_BYTES} bytes; the JDK may hold a second one outside the heap.
  *
  * @see <a href="https://huggingface.co/docs/safetensors">Hugging Face, 2022, Safetensors</a>
  */
@@ -35,14 +35,14 @@ public final class SafetensorsFile {
     /** The key of the metadata, which no tensor can have. */
     public static final String METADATA = "__metadata__";
 
-    private static final int BUFFER_BYTES = 1 << 14; // beyond it, larger ones read no faster
+    private static final int BUFFER_BYTES = 1 << 14; // larger ones read no faster
 
     private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
     private final Map<String, String> metadata;
 
     /**
-     * A file of these tensors and metadata, all of whose names and texts must be Unicode. It has one order for them,
-     * so that the same tensors and metadata are the same bytes: by element type and then by name.
+     * A file with these tensors and metadata, whose names and texts must be Unicode. Tensors are ordered by element
+     * type and then by name, metadata by name, so that the same content is the same bytes.
      */
     public SafetensorsFile(Map<String, StoredTensor> tensors, Map<String, String> metadata) {
         tensors.entrySet().stream()
@@ -53,7 +53,7 @@ public final class SafetensorsFile {
         this.metadata = new TreeMap<>(metadata);
     }
 
-    /** Whether the format can hold a text. */
+    /** Whether the format can hold a text: it must not have half of a surrogate pair. */
     public static boolean isUnicode(String text) {
         return !JsonScanner.hasLoneSurrogate(text);
     }
@@ -63,12 +63,12 @@ public final class SafetensorsFile {
         return Collections.unmodifiableMap(tensors);
     }
 
-    /** The metadata, in the order of their names. */
+    /** The metadata, in the order of the names. */
     public Map<String, String> metadata() {
         return Collections.unmodifiableMap(metadata);
     }
 
-    /** Reads all that the channel holds, from its beginning on; a {@link FormatFault} if it is no such file. */
+    /** Reads a channel from its beginning to its end; a {@link FormatFault} if it holds no such file. */
     public static SafetensorsFile read(SeekableByteChannel channel) throws IOException {
         long size = channel.size();
         if (size < Long.BYTES) {
@@ -119,7 +119,7 @@ public final class SafetensorsFile {
         return values;
     }
 
-    /** Reads so many bytes into the buffer, to be taken from it. */
+    /** Fills the buffer with {@code bytes} bytes of the channel, ready to be read. */
     private static void fill(ByteBuffer buffer, int bytes, SeekableByteChannel channel) throws IOException {
         buffer.clear().limit(bytes);
         while (buffer.hasRemaining()) {
@@ -136,13 +136,13 @@ public final class SafetensorsFile {
     }
 
     /**
-     * Writes a temporary file beside the old one, forces it to the disk, and then renames it in one step: a crash
-     * leaves the old file or the new one, and perhaps the temporary one, whose name ends with .tmp.
+     * Writes a temporary file, forces it to the disk and renames it in one step, so that a crash leaves the old file or
+     * the new one.
      */
     public void write(byte[] header, Path file) throws IOException {
-        Path target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath(); // a link stays, and leads there
+        Path target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath(); // a link stays a link
         if (Files.exists(target) && !Files.isRegularFile(target)) {
-            throw new FileSystemException(file.toString(), null, "not a regular file"); // a device, replaced, is gone
+            throw new FileSystemException(file.toString(), null, "not a regular file"); // would replace a device
         }
         if (!Files.isDirectory(target.getParent())) {
             throw new NoSuchFileException(file.toString(), null, "not in a directory that exists");

@@ -17,16 +17,16 @@ import java.util.stream.Collectors;
  * {"__metadata__":{"key":"value"},"name":{"dtype":"F64","shape":[2,3],"data_offsets":[0,48]}}
  * }</pre>
  *
- * <p>Reading checks all there is to check without the data: the tensors lie in the data one after the other without
- * gap or overlap and fill it, whatever their order in the header. Writing adds blanks at the end, so that the data
- * begin at a multiple of 8 bytes.
+ * <p>Reading checks all that can be checked without the data. In particular, the tensors fill the data without gap or
+ * overlap, whatever their order in the header. Writing adds blanks at the end, so that the data begin at a multiple of
+ * 8 bytes.
  */
 final class SafetensorsHeader {
     private static final int ALIGNMENT = 8;
     private static final int MAX_RANK = 2;
-    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023; // as a matrix has
+    private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023; // as for a matrix
 
-    /** Where a tensor is: bytes from {@code begin} to {@code end}, exclusive, of the data. */
+    /** Where a tensor lies: in the bytes {@code begin} to {@code end}, exclusive, of the data. */
     record Place(String name, ElementType type, List<Integer> shape, int size, long begin, long end) {}
 
     private final List<Place> places = new ArrayList<>();
@@ -148,7 +148,7 @@ final class SafetensorsHeader {
                                 .collect(Collectors.joining(", "))));
     }
 
-    /** A list of numbers, at least so many and at most 2. */
+    /** A list of at least {@code least} and at most 2 numbers. */
     private static List<Long> numbers(JsonScanner json, String what, int least) throws FormatFault {
         List<Long> numbers = new ArrayList<>(MAX_RANK);
         json.require('[');
@@ -175,7 +175,7 @@ final class SafetensorsHeader {
                 throw new FormatFault("shape", shape, "dimensions of at most " + Integer.MAX_VALUE);
             }
             dimensions.add((int) dimension);
-            size *= dimension; // of two factors below 2³¹
+            size *= dimension; // at most two factors, both below 2³¹
         }
         if (size > MAX_ENTRIES) {
             throw new FormatFault("shape", shape, "at most " + MAX_ENTRIES + " entries");

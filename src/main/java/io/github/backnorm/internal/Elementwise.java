@@ -1,11 +1,11 @@
 package io.github.backnorm.internal;
 
-/** Operations on entries one by one, over arrays of equal length; the result goes into the last array. */
+/** Operations entry by entry, on arrays of equal length; the result goes into the last array. */
 public final class Elementwise {
-    /** Entries of a task, of which a thread has enough to do for some 10 µs. */
+    /** Entries of a task, about 10 µs of work. */
     private static final int TASK = 1 << 15;
 
-    /** Operations of a SIMD product that take about as long as an entry of ReLU's gradient, which waits for memory. */
+    /** The time that an entry of ReLU's gradient takes, waiting for memory, in operations of a SIMD product. */
     private static final int OPERATIONS = 30;
 
     private Elementwise() {}

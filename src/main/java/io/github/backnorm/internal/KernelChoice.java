@@ -8,21 +8,21 @@ import java.util.Optional;
 import java.util.function.Supplier;
 
 /**
- * The choice between {@link ScalarKernels} and the SIMD ones, by a ladder that falls back to scalar.
+ * The choice between the {@link ScalarKernels} and the SIMD kernels, which falls back to scalar.
  *
- * <p>The system property {@code backnorm.kernels} is {@code auto} (the default), {@code scalar} or {@code vector}. The
- * SIMD kernels need the module jdk.incubator.vector, which is there only if the JVM was started with {@code
- * --add-modules jdk.incubator.vector}; HotSpot with its C2 compiler, since in the interpreter, under C1 and under
- * compilers that come through JVMCI each vector is an object; and at least two lanes.
+ * <p>The system property {@code backnorm.kernels} is {@code auto} (the default), {@code scalar} or {@code vector}. SIMD
+ * kernels need the module jdk.incubator.vector, which is present only if the JVM was started with {@code
+ * --add-modules jdk.incubator.vector}. They need HotSpot with its C2 compiler: in the interpreter, under C1 and under
+ * compilers that come through JVMCI, each vector is an object. And they need at least two lanes.
  *
- * <p>Their class is loaded by its name, behind that check: no other class knows the module, so the library runs without
- * it, and the library's own module need not require it.
+ * <p>Their class is loaded by name after these checks. Only classes named {@code Vector…} use the module, so the
+ * library runs without it, and the library's own module need not require it.
  */
 final class KernelChoice {
     private static final String PROPERTY = "backnorm.kernels";
     private static final String MODULE = "jdk.incubator.vector";
 
-    /** The choice for this JVM. Its class is apart so that the property is read when kernels are first needed. */
+    /** Holds the choice for this JVM. A class of its own reads the property only when kernels are first needed. */
     private static final class Chosen {
         static final KernelChoice CHOICE = make();
     }
@@ -46,13 +46,13 @@ final class KernelChoice {
     /**
      * The kernels of this JVM, with its threads.
      *
-     * @throws IllegalStateException if one of the library's system properties asks for what cannot be had
+     * @throws IllegalStateException if a system property has no valid value or asks for kernels that are unavailable
      */
     static Kernels chosen() {
         return Chosen.CHOICE.kernels();
     }
 
-    /** The choice that the system properties ask for, told to the log. */
+    /** Makes the choice that the system properties ask for, and logs it. */
     static KernelChoice make() {
         Logger logger = System.getLogger("io.github.backnorm");
         KernelChoice choice = of(System.getProperty(PROPERTY, "auto"), Parallel::ofThisJvm);
@@ -60,13 +60,13 @@ final class KernelChoice {
         if (vmOption("UseFMA").equals("false")) {
             logger.log(
                     Level.WARNING,
-                    "Backnorm: this JVM has no hardware for fused multiply-adds; results are the same, but everything is"
-                            + " thousands of times slower");
+                    "Backnorm: this JVM has no hardware for fused multiply-adds; results are the same, but everything"
+                            + " is thousands of times slower");
         }
         return choice;
     }
 
-    /** The choice for a value of the system property. Threads may be refused, with an IllegalStateException. */
+    /** The choice for a value of the system property. {@code threads} may throw an IllegalStateException. */
     static KernelChoice of(String wanted, Supplier<Parallel> threads) {
         if (!List.of("auto", "scalar", "vector").contains(wanted)) {
             return none(PROPERTY + " is " + wanted + ", expected auto, scalar or vector");
@@ -88,10 +88,10 @@ final class KernelChoice {
         }
         return wanted.equals("auto")
                 ? of(new ScalarKernels(parallel), vector.reason)
-                : none(PROPERTY + " is vector, which cannot be had: " + vector.reason);
+                : none(PROPERTY + " is vector, but these kernels are not available: " + vector.reason);
     }
 
-    /** The kernels; an IllegalStateException if those that were asked for cannot be had. */
+    /** The kernels; an IllegalStateException with the reason if there are none. */
     Kernels kernels() {
         return kernels.orElseThrow(() -> new IllegalStateException(reason));
     }
@@ -124,7 +124,7 @@ final class KernelChoice {
         }
     }
 
-    /** What about the JVM keeps SIMD kernels from being fast; empty if nothing does. */
+    /** Why SIMD kernels would be slow on such a JVM; empty if they would not. */
     static String obstacle(String vmName, String vmInfo, String lastTier, String jvmciCompiler) {
         if (!vmName.contains("HotSpot") && !vmName.contains("OpenJDK")) {
             return "the JVM is " + vmName + ", not HotSpot";
@@ -141,7 +141,7 @@ final class KernelChoice {
         return jvmciCompiler.equals("true") ? "the JVM's compiler is not C2 (UseJVMCICompiler)" : "";
     }
 
-    /** An option of HotSpot, empty if it has none of that name or cannot be asked: the management modules are optional. */
+    /** The value of a HotSpot option; empty if there is none, or no management module, which is optional, to ask. */
     private static String vmOption(String name) {
         try {
             Class<?> bean = Class.forName("com.sun.management.HotSpotDiagnosticMXBean");

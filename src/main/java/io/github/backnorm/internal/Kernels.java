@@ -8,11 +8,11 @@ import java.util.function.IntFunction;
  * The loops in which the library spends its time, in two forms that give the same bits: {@link ScalarKernels}, loops
  * that C2 vectorizes by itself, and SIMD kernels of the module jdk.incubator.vector. {@link KernelChoice} chooses.
  *
- * <p>Both forms do the same operations on each entry in the same order. SIMD lanes run over columns of the output, never
- * along a sum.
+ * <p>Both forms do the same operations on each entry in the same order. SIMD lanes run over columns of the output,
+ * never along a sum.
  */
 abstract class Kernels {
-    /** Numbers from 1/MOST to MOST in magnitude are of moderate size: they can be multiplied with all error terms. */
+    /** Numbers from 1/MOST to MOST in magnitude are of moderate size: products and their errors stay in range. */
     static final double MOST = 0x1p300;
 
     private final Parallel parallel;
@@ -46,8 +46,8 @@ abstract class Kernels {
     // Products
 
     /**
-     * {@code C = A·B}, and a row added to each row of it, unless that is {@link Products#NO_ROW}. A and B fit and have
-     * entries.
+     * {@code C = A·B}, with {@code row} added to each row unless it is {@link Products#NO_ROW}. The shapes fit, and A
+     * and B have entries.
      *
      * @param room gives the array for C, whose content does not matter
      * @return C, row-major
@@ -57,14 +57,14 @@ abstract class Kernels {
     // Sums of columns
 
     /**
-     * Adds the rows of a, m×n, to sums of their columns, as {@link CompensatedSum} does. Only a sum that is not finite
-     * may differ, which {@link Columns} forms again.
+     * Adds the rows of a, m×n, to sums of its columns, as {@link CompensatedSum} does. Only sums that are not finite
+     * may differ; {@link Columns} forms those again.
      */
     abstract void sumColumns(int m, int n, double[] a, DoubleDoubles sums);
 
     // Batch norm by the statistics of the batch, for rows i to i + rows − 1 of the columns of a panel. The low words of
-    // sums collect errors and do not make double-doubles (DoubleDoubles.carry), so that sums are formed of at most
-    // Quantities.BLOCK rows at a time. y, dy and dh are laid out as h, and none of them is another.
+    // sums only collect errors. After at most Quantities.BLOCK rows the caller makes double-doubles of them
+    // (DoubleDoubles.carry). y, dy and dh are laid out as h is; no two of the arrays are the same.
 
     /** Adds to Σd and Σd². */
     abstract void sumDeviations(Quantities panel, int i, int rows, double[] h);
@@ -80,15 +80,15 @@ abstract class Kernels {
 
     // Batch norm by a given mean
 
-    /** {@code y = max(f·(h − μ) + β, least)} for rows i to i + rows − 1; NaN stays NaN. */
+    /** {@code y = max(f·(h − μ) + β, least)} for rows i to i + rows − 1, with h − μ in two words; NaN stays NaN. */
     abstract void normalizeGiven(Given given, int i, int rows, double[] h, double least, double[] y);
 
     /**
-     * What is given of all columns. Deviations from the mean are formed in two words, exactly.
+     * What is given for the columns.
      *
      * @param factor f = γ·v
      */
-    @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+    @SuppressWarnings("ArrayRecordComponent") // never compared
     record Given(double[] mean, DoubleDoubles factor, double[] beta) {
         int columns() {
             return mean.length;
@@ -97,6 +97,6 @@ abstract class Kernels {
 
     // ReLU
 
-    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0, for an index range; dy may be da. */
+    /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0, for a range of indices; dy may be da. */
     abstract void reluBackward(int from, int to, double[] y, double[] da, double[] dy);
 }

@@ -3,8 +3,8 @@ package io.github.backnorm.internal;
 import io.github.backnorm.internal.threads.Parallel;
 
 /**
- * What {@code java -jar} of the library runs: prints the version, the kernels and why these, and the number of threads.
- * Nothing else in the library prints.
+ * The main class of the jar: prints the version, the kernels with the reason for their choice, and the number of
+ * threads. Nothing else in the library prints.
  */
 final class Main {
     private Main() {}

@@ -9,20 +9,20 @@ import java.util.function.IntFunction;
  * Products of matrices, {@code C = A·B}.
  *
  * <p>Every entry of C is one chain {@code acc = fma(a, b, acc)} that starts at +0.0 and runs over the inner index in
- * increasing order, whatever the shape; no term is skipped. So an entry depends on nothing but its row of A and its
- * column of B, and the kernels, which differ in the order of the entries and in nothing else, give the same bits.
+ * increasing order, whatever the shape; no term is skipped. So an entry depends on its row of A and its column of B
+ * only. The kernels differ only in the order of the entries, so they give the same bits.
  *
  * <p>Error of an entry: {@code γₖ·(|A|·|B|)}, {@code γₖ = k·u/(1 − k·u)}, {@code u = 2⁻⁵³} (N. J. Higham, 2002,
  * <i>Accuracy and Stability of Numerical Algorithms</i>, 2nd ed., §3.5).
  */
 public final class Products {
-    /** In place of a row, where none is added. */
+    /** The row for products to which none is added. */
     public static final double[] NO_ROW = {};
 
     private Products() {}
 
     /**
-     * {@code A·B}, and a row added to each row of it, which is one addition after the chain.
+     * {@code A·B}, with {@code row} added to each row: one addition after the chain.
      *
      * @param row as many entries as B has columns, or {@link #NO_ROW}
      * @param room gives the array for the product, whose content does not matter

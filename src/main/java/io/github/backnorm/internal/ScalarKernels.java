@@ -33,7 +33,7 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** Adds the entries of a row to the sums of the columns from one to another. */
+    /** Adds a row, which begins at {@code at}, to the sums of the columns {@code from} to {@code to − 1}. */
     static void addRow(int from, int to, double[] a, int at, double[] sum, double[] error) {
         for (int j = from; j < to; j++) {
             double term = a[at + j];
@@ -44,28 +44,28 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    // Batch norm. C2 vectorizes a loop of few statements over whole arrays, none of them read or written at an index
-    // that is not the loop's own. So a row goes through small loops over arrays of one row, in the first-level cache,
-    // into which the row is copied and out of which the result is. The words of the columns are copied too, so that all
-    // arrays of a kernel are aligned alike (ScalarProducts.rows): nearly twice as fast.
+    // Batch norm. C2 vectorizes a loop of few statements if it reads and writes arrays at its own index only. So a row
+    // is copied to an array of one row, goes through small loops in the first-level cache, and is copied back. The
+    // words of the columns are copied too, so that all arrays of a kernel are aligned alike (ScalarProducts.rows):
+    // nearly twice as fast.
 
     /** Arrays of one row that are aligned alike. */
     private static final class AlignedRows {
         private final int width;
-        private final boolean copies;
+        private final boolean copying;
         private final double[][] arrays;
         private int used;
 
-        /** For as many arrays, of a kernel that does so many rows. For one row, copies do not pay. */
+        /** Room for copies of words and for other arrays. Copying does not pay for a kernel of a single row. */
         AlignedRows(int rows, int width, int copies, int others) {
             this.width = width;
-            this.copies = rows > 1;
-            this.arrays = ScalarProducts.rows(this.copies ? copies + others : others, width);
+            this.copying = rows > 1;
+            this.arrays = ScalarProducts.rows(copying ? copies + others : others, width);
         }
 
-        /** An array with the words of the columns, or these themselves. */
+        /** A copy of the words of the columns, or the words themselves if copying does not pay. */
         double[] copyOf(double[] words) {
-            if (!copies) {
+            if (!copying) {
                 return words;
             }
             double[] copy = arrays[used++];
@@ -232,7 +232,7 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** {@code sum = f·x + offset}, anchored. */
+    /** {@code sum + sumLow = f·x + offset}, of an anchored offset. */
     private static void multiplyAdd(
             int n,
             double[] x,
@@ -299,8 +299,8 @@ final class ScalarKernels extends Kernels {
     }
 
     /**
-     * da where y &gt; 0, NaN where y is NaN, else +0.0, without a branch, which would be mispredicted every other time:
-     * the bits of a double above 0 are a positive long, those of a NaN without its sign exceed those of infinity.
+     * {@link #reluBackward} of one entry, without a branch, which would be mispredicted every other time. The bits of a
+     * double above 0 are a positive long; those of a NaN, without its sign, exceed those of infinity.
      */
     private static double masked(double y, double da) {
         long bits = Double.doubleToRawLongBits(y);

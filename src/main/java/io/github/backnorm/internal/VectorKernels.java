@@ -13,30 +13,30 @@ import jdk.incubator.vector.VectorSpecies;
 /**
  * Kernels in SIMD vectors of the width that the machine prefers.
  *
- * <p>Structure. A kernel goes along a few rows in groups of as many columns as there are lanes, so that what it needs of a
- * column is loaded once for all these rows. Loops of two rounds, nested ones too, are always unrolled. The rows that are
- * left, and panels with fewer columns than lanes, go to the scalar kernels. No load or store is masked: on JDK 17 masked
- * ones are many times slower.
+ * <p>Structure. A kernel of training takes a few rows at a time, along groups of columns, one column a lane. So it
+ * loads the quantities of a column once for all these rows. Loops over them have two rounds, nested for four rows,
+ * because C2 always unrolls such loops. The rows that are left, and panels with fewer columns than lanes, go to the
+ * scalar kernels. No load or store is masked: on JDK 17 masked ones are many times slower.
  *
  * <p>Last columns. If the number of columns is no multiple of the lanes, the last group ends at the last column and
- * overlaps the one before. Entries in the overlap are computed twice. So are its sums, and then they are set back to what
- * they were.
+ * overlaps the one before. Entries in the overlap are computed twice. Sums in the overlap would count rows twice, so
+ * they are restored afterwards.
  *
- * <p>Registers. The species is a static final constant, and vectors are local variables of small static methods, passed to
- * no methods but their own module's, which C2 must inline. A vector that is passed to a method which is not inlined is
- * allocated as an object, a hundred times slower, and C2 may not inline a helper of ours into a caller that has grown
- * large. So the errors of sums ({@link DoubleDouble#sumError}) are written out, {@code rounded} being what the sum has
- * taken in of its second term. A value that a loop carries from one row to the next is always an argument of a call, never
- * its receiver: as receiver it was allocated in one JVM of ten.
+ * <p>Registers. C2 allocates a vector as an object, a hundred times slower, if it is passed to a method that is not
+ * inlined. So the species is a static final constant, and vectors are local variables of small static methods. They are
+ * passed only to methods of their own module, which C2 must inline: it may leave out a helper of ours in a large
+ * caller. So the errors of sums ({@link DoubleDouble#sumError}) are written out; {@code rounded} is the part of the
+ * second term that the sum has taken in. A value that a loop carries from row to row is always the argument of a call,
+ * never the receiver: receivers were allocated in one JVM of ten.
  *
- * <p>In batch norm's sums about half of the subtractions {@code a − b} are {@code minus.fma(b, a)}, minus being −1, which
- * rounds the same. AMD's processors have adders and multipliers apart, and the adders have the more to do.
+ * <p>In batch norm's sums about half of the subtractions {@code a − b} are {@code minus.fma(b, a)} with −1 for minus,
+ * which rounds the same. AMD processors have separate adders and multipliers, and the adders have more to do.
  */
 final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     private static final int LANES = SPECIES.length();
 
-    /** Pairs of rows that batch norm's sums go along at a time: with four lanes, two pairs are slower. */
+    /** Pairs of rows that batch norm's sums take at a time: with four lanes, two pairs are slower. */
     private static final int PAIRS = LANES == 8 ? 2 : 1;
 
     /** What ReLU's gradient compares with. */
@@ -122,7 +122,7 @@ final class VectorKernels extends Kernels {
         }
     }
 
-    /** Of a few rows and some columns, in whole groups. */
+    /** Adds {@code 2·PAIRS} rows to the sums of the columns {@code from} to {@code to − 1}, which are whole groups. */
     private static void addDeviations(Quantities panel, int from, int to, int row, double[] h) {
         double[] pivot = panel.pivot;
         double[] sums = panel.sumD.hi();
@@ -243,7 +243,7 @@ final class VectorKernels extends Kernels {
         }
     }
 
-    /** Of a few rows and some columns, in whole groups. */
+    /** As {@link #addDeviations}, for the sums of backward. */
     private static void addGradients(Quantities panel, int from, int to, int row, double[] h, double[] dy) {
         double[] pivot = panel.pivot;
         double[] sums = panel.sumDy.hi();
@@ -389,18 +389,18 @@ final class VectorKernels extends Kernels {
 
     @Override
     void reluBackward(int from, int to, double[] y, double[] da, double[] dy) {
-        if (to - from < LANES || LANES == 2) { // of two lanes, C2 keeps masks as objects
+        if (to - from < LANES || LANES == 2) { // C2 allocates masks of two lanes as objects
             scalar.reluBackward(from, to, y, da, dy);
             return;
         }
         int whole = from + SPECIES.loopBound(to - from);
         mask(from, whole, y, da, dy);
         if (whole < to) {
-            mask(to - LANES, to, y, da, dy); // what overlaps stays as it is, where dy is da
+            mask(to - LANES, to, y, da, dy); // even where dy is da, masking the overlap twice is right
         }
     }
 
-    /** Of whole groups. */
+    /** {@link #reluBackward} for whole groups. */
     private static void mask(int from, int to, double[] y, double[] da, double[] dy) {
         for (int k = from; k < to; k += LANES) {
             DoubleVector x = DoubleVector.fromArray(SPECIES, y, k);

@@ -46,8 +46,8 @@ final class KernelChoiceTest {
     void of_vector_isRefusedWithReasonWhereThereIsNoModule() {
         KernelChoice choice = of("vector");
         if (Execution.name().equals("plain")) {
-            String reason = "backnorm.kernels is vector, which cannot be had: Java runs without --add-modules"
-                    + " jdk.incubator.vector";
+            String reason = "backnorm.kernels is vector, but these kernels are not available: Java runs without"
+                    + " --add-modules jdk.incubator.vector";
             for (int i = 0; i < 2; i++) {
                 assertThatThrownBy(choice::kernels)
                         .isExactlyInstanceOf(IllegalStateException.class)
@@ -157,8 +157,8 @@ final class KernelChoiceTest {
 
     @ParameterizedTest
     @CsvSource({
-        "-Dbacknorm.kernels=vector, 'backnorm.kernels is vector, which cannot be had: Java runs without --add-modules"
-                + " jdk.incubator.vector'",
+        "-Dbacknorm.kernels=vector, 'backnorm.kernels is vector, but these kernels are not available: Java runs without"
+                + " --add-modules jdk.incubator.vector'",
         "-Dbacknorm.kernels=fast, 'backnorm.kernels is fast, expected auto, scalar or vector'",
         "-Dbacknorm.threads=many, 'backnorm.threads is many, expected a number from 1 on'",
         "-Dbacknorm.threads=0, 'backnorm.threads is 0, expected a number from 1 on'"

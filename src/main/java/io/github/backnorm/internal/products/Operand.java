@@ -8,7 +8,7 @@ package io.github.backnorm.internal.products;
  * @param rowStep from an entry to the one below it
  * @param columnStep from an entry to the one right of it
  */
-@SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+@SuppressWarnings("ArrayRecordComponent") // never compared
 public record Operand(double[] data, int rows, int columns, int rowStep, int columnStep) {
     /** A row-major array. */
     public static Operand of(int rows, int columns, double[] data) {
@@ -19,7 +19,7 @@ public record Operand(double[] data, int rows, int columns, int rowStep, int col
         return new Operand(data, columns, rows, columnStep, rowStep);
     }
 
-    /** Where the entry in row i and column j is. */
+    /** The index of the entry in row i and column j. */
     int at(int i, int j) {
         return i * rowStep + j * columnStep;
     }

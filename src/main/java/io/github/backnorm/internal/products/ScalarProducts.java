@@ -8,17 +8,17 @@ import java.util.function.IntFunction;
  * A matrix product by loops that C2 vectorizes by itself.
  *
  * <p>Structure. The innermost loop updates four rows of C by two rows of B: eight fused multiply-adds for two loads of
- * B and four loads and stores of C, independent of each other from column to column. JDK 17 vectorizes that with every
- * garbage collector and in every caller, as it does three rows by two and one by four; three by three it does or does
- * not, as the case may be, and never five by two. Nor does it if an array is read at two variable offsets, so each of the
- * six rows is an array of its own: B is copied, {@value #DEPTH} rows by {@value #WIDTH} columns, which stay in the
- * second-level cache while the rows of C pass by, and four rows of C are copied out and in.
+ * B and four loads and stores of C, independent of each other from column to column. JDK 17 vectorizes this loop with
+ * every garbage collector and in every caller, also for three rows by two and one by four; three by three only at
+ * times, five by two never. It does not vectorize a loop that reads an array at two variable offsets, so each of the
+ * six rows is an array of its own. B is copied in blocks of {@value #DEPTH} rows by {@value #WIDTH} columns, which stay
+ * in the second-level cache while the rows of C pass by. Of C, four rows at a time are copied out and back in.
  *
- * <p>For a few rows, which all of B passes by once, the loop updates one row of C by four of B.
+ * <p>If C has few rows, the loop updates one of them by four rows of B, and B is read once.
  *
- * <p>The arrays of a loop are allocated in one go ({@link #rows}), one after the other, and have lengths for which each
- * begins a multiple of 64 bytes after the one before, so that where one is aligned to cache lines, all are: half as fast
- * again as with any lengths.
+ * <p>The arrays of a loop are allocated together, one after the other, with lengths that put each a multiple of 64
+ * bytes after the one before ({@link #rows}). So if one is aligned to cache lines, all are: 1.5 times as fast as with
+ * arbitrary lengths.
  */
 public final class ScalarProducts {
     static final int DEPTH = 64; // even
@@ -27,10 +27,10 @@ public final class ScalarProducts {
     /** Rows of C in the innermost loop. */
     private static final int ROWS = 4;
 
-    /** The fewest rows of C that are worth a copy of B, which each task makes for itself: a tenth of its time. */
+    /** The fewest rows of C in a task. Each task copies B for itself, here in a tenth of its time. */
     private static final int ROWS_OF_TASK = 64;
 
-    /** Up to this number of rows, four rows of B at a time are enough. */
+    /** The most rows of C for the loop by four rows of B. */
     private static final int FEW_ROWS = 2;
 
     private final Operand a;
@@ -46,7 +46,7 @@ public final class ScalarProducts {
         b = Arrays.copyOfRange(rows, ROWS, rows.length);
     }
 
-    /** The product, and the row added to each row of it if it has entries; on these threads. */
+    /** The product, with {@code row} added to each row if it has entries. */
     public static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
         double[] c = room.apply(a.rows() * b.columns());
         if (a.rows() <= FEW_ROWS && a.hasWholeRows() && b.hasWholeRows()) {
@@ -116,12 +116,12 @@ public final class ScalarProducts {
         }
     }
 
-    /** Arrays of at least n zeros that are aligned alike: each, with its header of 16 bytes, is a multiple of 64. */
+    /** Arrays of at least n zeros, aligned alike: with its header of 16 bytes, each has a multiple of 64 bytes. */
     public static double[][] rows(int count, int n) {
         return new double[count][(n + 1) / 8 * 8 + 6];
     }
 
-    /** Copies rows of B from p on, of the columns from j on. */
+    /** Copies {@code depth} rows of B from p on, in the columns from j on. */
     private void pack(Operand from, int p, int j, int depth) {
         if (from.hasWholeRows()) {
             for (int i = 0; i < depth; i++) {
@@ -132,7 +132,7 @@ public final class ScalarProducts {
         }
     }
 
-    /** Goes along the memory that is read; the lines that are written stay in the first-level cache. */
+    /** Reads along memory; the cache lines that it writes stay in the first-level cache. */
     private void packColumns(double[] from, int start, int columnStep, int depth) {
         for (int j = 0; j < width; j++) {
             int column = start + j * columnStep;
@@ -142,11 +142,11 @@ public final class ScalarProducts {
         }
     }
 
-    /** Adds to rows of C, of the columns from j on, the packed rows of B times the columns of A from p on. */
+    /** Adds the columns of A from p on times the packed rows of B to rows of C, in the columns from j on. */
     private void update(int from, int to, int p, int depth, double[] target, int j, int n) {
         int step = a.columnStep();
         for (int i = from; i < to; i += ROWS) {
-            int rows = Math.min(ROWS, to - i); // the others are computed too, and not copied back
+            int rows = Math.min(ROWS, to - i); // of the four that are computed, these are copied back
             for (int row = 0; row < rows; row++) {
                 if (p == 0) {
                     Arrays.fill(c[row], 0.0);
@@ -174,7 +174,7 @@ public final class ScalarProducts {
         }
     }
 
-    /** Adds to a row of C four rows of B times the entries of A from x on. */
+    /** Adds the entries of A from x on times four rows of B to a row of C. */
     private static void update(
             int n, double[] a, int x, double[] b0, double[] b1, double[] b2, double[] b3, double[] c) {
         double x0 = a[x];
@@ -186,7 +186,7 @@ public final class ScalarProducts {
         }
     }
 
-    /** Adds to four rows of C two rows of B times the entries of A at x, y, z and w and a step after them. */
+    /** Adds the entries of A at x, y, z and w, and a step after each, times two rows of B to four rows of C. */
     private static void update(
             int n,
             double[] a,

@@ -6,8 +6,8 @@ import java.util.concurrent.ConcurrentLinkedDeque;
 /**
  * Arrays for packed operands, kept from one product to the next: allocating one costs as much as filling it.
  *
- * <p>As many are kept as were in use at a time, and none when memory runs short. What was given back last is taken
- * first: it is in the caches, and those not wanted any more are left to age, by which the garbage collector frees them.
+ * <p>As many are kept as were in use at a time, and none when memory runs short. The array given back last is taken
+ * first: it is in the caches, and arrays that are no longer needed age until the garbage collector frees them.
  */
 public final class Scratch {
     private static final ConcurrentLinkedDeque<SoftReference<double[]>> FREE = new ConcurrentLinkedDeque<>();

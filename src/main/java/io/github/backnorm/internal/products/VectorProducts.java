@@ -9,33 +9,35 @@ import java.util.function.IntFunction;
 /**
  * A matrix product by packed blocks and the tiles of {@link VectorTile}.
  *
- * <p>Structure, from outside in: blocks of the inner index; blocks of rows, each of A packed into strips of six or
- * five rows; groups of panels of B, up to four vectors of columns each; tiles, one
- * strip by one panel. A thread packs the group that it computes with for itself, over the one before, so that it
- * stays in the second-level cache; threads are synchronized twice a block. A packed operand lies in the order in which
- * a tile reads it, with strides that the compiler knows. The row that is added is an extra last line of each panel, multiplied by an
- * extra line of ones in each strip. Strips and panels that are incomplete, at the edges, are padded with arbitrary
- * values; their tiles are computed in a buffer of one tile in front of the thread's panels, and only the entries that
- * belong to C are copied out.
+ * <p>Structure, from outside in: blocks of the inner index; blocks of rows, in which A is packed into strips of six or
+ * five rows; groups of panels of B, each panel up to four vectors wide; tiles, one strip by one panel. A thread packs
+ * its group of panels itself, over the one before, so that the group stays in the second-level cache. Threads are
+ * synchronized twice a block. A packed operand lies in the order in which a tile reads it, with strides that the
+ * compiler knows. The row that is added is an extra last line of each panel; an extra line of ones in each strip
+ * multiplies it. Strips and panels that are incomplete, at the edges, are padded with arbitrary values. Their tiles are
+ * computed in a buffer of one tile in front of the thread's panels, and only the entries that belong to C are copied
+ * out.
  *
- * <p>Sizes. A tile's strip has at most 48 KB, about the first-level cache. The panels that a strip passes one after the
- * other, a group, share half a megabyte of the second level; with four lanes a quarter, since half cost up to 7 % next
- * to a busy neighbor. A strip is packed once, a group for each block of some 1,000 rows, so packing is a few percent of
- * the time, and the packed block has little over 8 MB at most, a thread's group half one. The inner index is cut as
- * seldom as that allows: every cut reads and writes C once more.
+ * <p>Sizes. A strip has at most 48 KB, about the first-level cache. A group has half a megabyte, for the second level;
+ * with four lanes a quarter, since half cost up to 7 % next to a busy neighbor. A strip is packed once, a group once
+ * for each block of some 1,000 rows, so packing is a few percent of the time. The packed block of A has at most a
+ * little over 8 MB. The inner index is cut as seldom as that allows: every cut reads and writes C once more.
  *
- * <p>Packed panels begin at index {@value #ALIGNED}: in an array that the garbage collector G1 puts at the start of a
- * region, as it does with large ones, no vector lies across two cache lines.
+ * <p>Packed panels begin at index {@value #ALIGNED}. The garbage collector G1 puts a large array at the start of a
+ * region; there, no vector of a panel lies across two cache lines.
  *
- * <p>K. Goto, R. van de Geijn, 2008, Anatomy of high-performance matrix multiplication, ACM Trans. Math. Softw. 34(3).
+ * <p>Reference: K. Goto, R. van de Geijn, 2008, Anatomy of high-performance matrix multiplication, ACM Trans. Math.
+ * Softw. 34(3).
  */
 public final class VectorProducts {
     private static final int BLOCK_K = 1024;
     private static final int BLOCK_M = 1024 / VectorTile.STRIP * VectorTile.STRIP + VectorTile.STRIP;
-    private static final int GROUP = (VectorTile.LANES == 4 ? 33 : 65)
-            * 1024; // entries: 1,024 lines, and room for those of the row that is added
+
+    /** Entries of a group. One part of the 33 or 65 is room for the lines of the row that is added. */
+    private static final int GROUP = (VectorTile.LANES == 4 ? 33 : 65) * 1024;
+
     private static final int STRIPS = 8; // packed in one task
-    private static final int LINES = 16; // packed at a time: those of Aᵀ may share their place in the cache
+    private static final int LINES = 16; // packed at a time: lines of Aᵀ may compete for the same place in the cache
     private static final int ALIGNED = 6;
 
     private static final int STRIP = VectorTile.STRIP;
@@ -53,11 +55,11 @@ public final class VectorProducts {
     private final int k;
     private final int helpers;
     private final double[] packed;
-    private final int panelsOfThread; // entries, enough for a group of any block, and a tile
+    private final int panelsOfThread; // entries: a tile, and the largest group of any block
 
-    private double[] c; // from the first block on
+    private double[] c; // allocated while the first block is packed
 
-    // The block: rows i0 and on, p0 and on of the inner index.
+    // The block: rows from i0 on, inner indices from p0 on.
     private int i0;
     private int rows;
     private int p0;
@@ -107,7 +109,7 @@ public final class VectorProducts {
         }
     }
 
-    /** Packs the block of A. Meanwhile, for the first one, another thread may get the array for C, which may be zeroed. */
+    /** Packs the block of A. With the first one, a further task gets the array for C, which may take time to zero. */
     private void packBlock(boolean first) {
         int ofA = (strips() + STRIPS - 1) / STRIPS;
         parallel.run(helpers, first ? ofA + 1 : ofA, task -> {
@@ -123,7 +125,7 @@ public final class VectorProducts {
         return (n + PANEL - 1) / PANEL;
     }
 
-    /** Panels in a group; the last one may have fewer. */
+    /** Panels in a group; the last group may have fewer. */
     private int group() {
         return Math.min(panels(), Math.max(1, GROUP / (PANEL * lines)));
     }
@@ -132,7 +134,7 @@ public final class VectorProducts {
         return (rows + STRIP - 1) / STRIP;
     }
 
-    /** Vectors in a panel; the last one may have fewer. */
+    /** Vectors in a panel; the last panel may have fewer. */
     private int vectors(int panel) {
         return VectorTile.vectors((Math.min(PANEL, n - panel * PANEL) + LANES - 1) / LANES);
     }
@@ -191,7 +193,7 @@ public final class VectorProducts {
         }
     }
 
-    /** Packs rows, which become columns, in pairs. */
+    /** Packs columns, which are contiguous in B, in pairs. */
     private static void packColumns(double[] from, int start, int ld, int used, int lines, double[] to, int at) {
         int column = 0;
         for (; column + 1 < used; column += 2) {
@@ -211,8 +213,8 @@ public final class VectorProducts {
     }
 
     /**
-     * Packs lines of an entry for each row of a strip, from row i and inner index p on. Where fewer rows are used, the last
-     * one's entries fill the gaps. The loop counts by the packed index, so that this is checked before it.
+     * Packs lines of a strip, with one entry for each row, from row i and inner index p on. If fewer rows are used, the
+     * last of them fills the gaps. The loop counts by the packed index, whose bounds are then checked before the loop.
      */
     private static void packStrip(Operand a, int i, int p, int used, int lines, double[] to, int at) {
         double[] from = a.data();
@@ -244,12 +246,12 @@ public final class VectorProducts {
         parallel.run(helpers, groups * parts, () -> new Tiles(group, parts, panelsOf(threads.getAndIncrement())));
     }
 
-    /** What one thread computes, group by group, each of which it packs for itself. */
+    /** The work of one thread, which packs each group for itself. */
     private final class Tiles implements IntConsumer {
         private final int group;
         private final int parts;
         private final int panelsAt;
-        private int packedFrom = -1; // the first of the panels that are packed
+        private int packedFrom = -1; // the first panel of the packed group
 
         Tiles(int group, int parts, int panelsAt) {
             this.group = group;

@@ -5,17 +5,17 @@ import java.util.function.IntFunction;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
-/** Products of a few rows, for which packing B would cost more than it saves: B passes by once for each row of C. */
+/** Products of few rows, for which packing B would cost more than it saves: B is read once for each row of C. */
 public final class VectorRows {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     private static final int LANES = SPECIES.length();
 
-    /** The most rows that are done this way. */
+    /** The most rows of such a product. */
     private static final int MOST = LANES == 8 ? 4 : 6;
 
     private VectorRows() {}
 
-    /** Whether a product has few enough rows, and operands whose rows are whole. */
+    /** Whether a product has few enough rows, and the rows of both operands are contiguous. */
     public static boolean take(Operand a, Operand b) {
         return a.rows() <= MOST && a.hasWholeRows() && b.hasWholeRows();
     }

@@ -4,23 +4,23 @@ import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * The innermost loops of {@link VectorProducts}: a tile of C, in registers, from a packed strip of A and a packed panel of
- * B. A line is what both have of one inner index: {@link #STRIP} entries of A and {@link #PANEL} of B.
+ * The innermost loops of {@link VectorProducts}. They compute a tile of C, in registers, from a packed strip of A and a
+ * packed panel of B. A line is what both have for one inner index: {@link #STRIP} entries of A and {@link #PANEL} of B.
  *
- * <p>The species is a static final constant, and vectors are local variables of small static methods. Otherwise C2 keeps
- * vectors as objects, a hundred times slower. So the tiles are written out, one method for each shape: of the first
- * number of rows by the second of vectors.
+ * <p>The species is a static final constant, and vectors are local variables of small static methods. Otherwise C2
+ * keeps vectors as objects, a hundred times slower. So the tiles are written out, one method for each shape: {@link
+ * #tile6x4} has six rows and four vectors.
  */
 final class VectorTile {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     static final int LANES = SPECIES.length();
 
-    /** AVX2 as a rule, which has 16 registers; AVX-512 and NEON have 32. */
+    /** Four lanes are AVX2 as a rule, with 16 registers. AVX-512 and NEON have 32. */
     private static final boolean FEW_REGISTERS = LANES == 4;
 
     /**
-     * Rows of a tile. Its 24 chains, or 10 of 5×2 vectors, leave registers for what C2 loads ahead: with 12, JDK 25 keeps
-     * one in memory, and the tile takes twice as long.
+     * Rows of a tile. Its 6×4 or 5×2 chains leave registers for what C2 loads ahead. Of 6×2 chains in 16 registers, JDK
+     * 25 keeps one in memory, and the tile takes twice as long.
      */
     static final int STRIP = FEW_REGISTERS ? 5 : 6;
 
@@ -40,19 +40,19 @@ final class VectorTile {
         }
     }
 
-    /** Of a panel's vectors, the number that a tile computes, where so many are needed. */
+    /** The number of vectors that a tile computes if {@code needed} are needed. */
     static int vectors(int needed) {
         return FEW_REGISTERS || needed > 2 ? PANEL / LANES : needed;
     }
 
     /**
-     * {@code C = S + A·B} of a strip and a panel of so many lines, S being what is in C, or 0.
+     * {@code C = S + A·B} of a strip and a panel of {@code lines} lines, where S is what is in C, or 0.
      *
      * <p>The loops count by the index into A, so that JDK 17 checks A's bounds before the loop. After the loop the
      * results are only stored: an add or an fma there made C2 allocate them as objects, in some JVMs or in all.
      *
-     * @param rows how many of the strip are wanted; others may be written too
-     * @param vectors the same of the panel, as {@link #vectors} says
+     * @param rows the rows of the strip that are needed; others may be written too
+     * @param vectors the vectors of the panel that are computed, as {@link #vectors} says
      * @param ab the strip from ao on, the panel from bo on
      * @param zero whether S is 0
      */

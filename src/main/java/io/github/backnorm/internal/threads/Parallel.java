@@ -13,25 +13,24 @@ import java.util.function.IntConsumer;
 import java.util.function.Supplier;
 
 /**
- * Work cut into tasks that do not depend on each other, on the caller's thread and idle threads of the common pool.
+ * Runs tasks that do not depend on each other, on the caller's thread and idle threads of the common pool.
  *
- * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has
- * begun, so that nothing is ever stuck: not inside a parallel stream, whose threads are the same, not when the pool is
- * busy or has no threads at all; and a thread that another process keeps from running costs the time of one task.
- * Requests for help that nobody has taken are withdrawn: in the caller's queue they lie on top of tasks that it forked
- * earlier, and would keep it from running those.
- * Products are cut into about {@value #TASKS_PER_THREAD} tasks a thread.
+ * <p>Whoever is free takes a task. The caller takes tasks too and waits only for those that another thread has begun.
+ * So it never gets stuck: not inside a parallel stream, which uses the same threads, and not when the pool is busy or
+ * has no threads. A helper that another process keeps from running costs the time of one task. Requests for help that
+ * nobody has taken are withdrawn: in the caller's queue they would lie on top of tasks that it forked earlier, and keep
+ * it from running those. Products are cut into about {@value #TASKS_PER_THREAD} tasks a thread.
  *
- * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread finds
- * in its caches much of what it wrote in the job before.
+ * <p>The caller takes the first task that is left, helpers the last: where tasks are numbered by columns, a thread
+ * finds in its caches much of what it wrote in the job before.
  *
- * <p>A thread that came to help looks for more work for a moment before it goes back to the pool, unless others' work
- * waits there, because waking a thread takes as long as a small product. While one is looking, smaller work is shared.
+ * <p>Waking a thread takes as long as a small product. So a helper looks for more work for a moment before it goes back
+ * to the pool, unless work of others waits there. While a helper is looking, smaller work is shared.
  *
- * <p>When a task throws, no further one is begun, and the caller gets the first exception once none runs any more.
+ * <p>When a task throws, no further one begins, and the caller gets the first exception once no task is running.
  *
- * <p>The system property {@code backnorm.threads} sets the number of threads, the caller's included, up to one more than
- * the common pool has; 1 means the caller's alone. The default is the number of processors, up to the same.
+ * <p>The system property {@code backnorm.threads} sets the number of threads, the caller's included; 1 means the
+ * caller's alone. The default is the number of processors. Either is limited to one more than the common pool has.
  *
  * <p>What a task computes must not depend on which thread runs it or on where the cuts are.
  */
@@ -41,26 +40,26 @@ public class Parallel {
     private static final String PROPERTY = "backnorm.threads";
 
     /**
-     * Operations for each helper that is woken. To wake a sleeping thread and to be woken by it takes 30 to 100 µs; this
-     * is 200 µs of a SIMD product on one thread, or twice that of a scalar one.
+     * Operations for each helper that is woken: 200 µs of a SIMD product on one thread, or 400 µs of a scalar one. To
+     * wake a sleeping thread and to be woken by it takes 30 to 100 µs.
      */
     private static final double THRESHOLD = 1.6e7;
 
-    /** Requests for help that may wait in the pool: one that is busy for long, or has no threads, must not fill up. */
+    /** The most requests for help that may wait in a pool: one that is busy or has no threads must not fill up. */
     static final int MOST_WAITING = 100;
 
-    /** The part of the threshold that is enough for helpers that are looking for work. */
+    /** The part of the threshold that is enough for helpers that are already looking for work. */
     private static final double PART_OF_THRESHOLD = 1.0 / 8;
 
     /**
-     * How long a thread looks for the end of the last task, or for more work, before it sleeps, which costs as much as
-     * waking up.
+     * How long a thread spins for the end of the last task, or for more work, before it sleeps. Going to sleep costs as
+     * much as waking up.
      */
     private static final long PATIENCE = 50_000; // ns
 
     /**
-     * How long nobody looks for more work once a thread that did has not been running: its processor is wanted, or the
-     * garbage collector has stopped it, which cannot be told apart.
+     * How long no helper looks for more work after one was suspended while it looked. Its processor was wanted, or the
+     * garbage collector stopped it; the two look the same.
      */
     private static final long REST = 100_000_000; // ns
 
@@ -71,13 +70,13 @@ public class Parallel {
     /** Requests for help that wait in the pool. */
     private final AtomicInteger waiting = new AtomicInteger();
 
-    /** The job begun last, until it is done: what helpers look for. A job that another caller begins takes its place. */
+    /** The job begun last, until it is done: what helpers look for. The next job of any caller takes its place. */
     private final AtomicReference<Job> latest = new AtomicReference<>();
 
     /** Helpers that are looking for work. */
     private final AtomicInteger looking = new AtomicInteger();
 
-    /** For so many threads, the caller's included, and a helper for each multiple of the threshold. */
+    /** For {@code threads} threads, the caller's included; a helper has at least {@code threshold} operations to do. */
     public Parallel(int threads, double threshold) {
         this.threads = threads;
         this.threshold = threshold;
@@ -86,7 +85,7 @@ public class Parallel {
     /**
      * With the threads that the system property asks for.
      *
-     * @throws IllegalStateException if it makes no sense
+     * @throws IllegalStateException if it is not a positive int
      */
     public static Parallel ofThisJvm() {
         String wanted = System.getProperty(PROPERTY);
@@ -98,7 +97,7 @@ public class Parallel {
         return new Parallel(threads, THRESHOLD);
     }
 
-    /** What the system property asks for, up to one more than the pool has; 0 if it makes no sense. */
+    /** What the system property asks for, up to one more than the pool has; 0 if it is not a positive int. */
     static int threads(String wanted, int processors, int pool) {
         try {
             int threads = wanted == null ? processors : Integer.parseInt(wanted);
@@ -108,13 +107,13 @@ public class Parallel {
         }
     }
 
-    /** Threads that work is spread over, the caller's included. */
+    /** The most threads that work is spread over, the caller's included. */
     public final int threads() {
         return threads;
     }
 
     /**
-     * How many helpers work of this size pays for. It may be others a moment later.
+     * The number of helpers that work of this size pays for. It changes with the number that are looking for work.
      *
      * @param operations additions, multiplications and the like
      */
@@ -123,17 +122,17 @@ public class Parallel {
         return (int) Math.min(threads - 1, Math.max(ready, operations / threshold));
     }
 
-    /** The number of tasks that work for so many helpers should be cut into, where it can be. */
+    /** The number of tasks to cut work for {@code helpers} helpers into, if possible. */
     public static int tasks(int helpers) {
         return TASKS_PER_THREAD * (helpers + 1);
     }
 
-    /** Runs the tasks 0 to tasks − 1 on the caller's thread and up to so many others; all are done when it returns. */
+    /** Runs the tasks 0 to tasks − 1 on the caller's thread and at most {@code mostHelpers} others, to the end. */
     public final void run(int mostHelpers, int tasks, IntConsumer task) {
         run(mostHelpers, tasks, () -> task);
     }
 
-    /** The same, with a worker made for each thread that takes part, at most one more than there are helpers. */
+    /** The same, with a worker for each thread that takes part, at most {@code mostHelpers + 1}. */
     public void run(int mostHelpers, int tasks, Supplier<IntConsumer> workers) {
         int helpers = Math.min(mostHelpers, tasks - 1);
         if (helpers <= 0) {
@@ -172,17 +171,17 @@ public class Parallel {
         if (now - end > 10 * PATIENCE) {
             endOfRest = now + REST;
         }
-        Job job = latest.get(); // once more: so far the caller has counted on this thread
+        Job job = latest.get(); // once more: a caller may have counted on this thread
         return job == last ? null : job;
     }
 
-    /** Whether work of others waits in the pool, or in this thread's own part of it. */
+    /** Whether work other than requests for help waits in the pool, or any in this thread's own queue. */
     private boolean othersWait() {
         return ForkJoinPool.commonPool().getQueuedSubmissionCount() > waiting.get()
                 || ForkJoinTask.getQueuedTaskCount() > 0;
     }
 
-    /** Help that has been asked for; the pool runs it, perhaps long after. */
+    /** A request for help. The pool runs it, perhaps long after the job is done. */
     private final class Request implements Runnable {
         private final Job job;
         private final AtomicBoolean waits = new AtomicBoolean(true);
@@ -193,7 +192,7 @@ public class Parallel {
             waiting.incrementAndGet();
         }
 
-        /** Takes it back, if it is what the caller has put last into the pool's queue and nobody has begun it. */
+        /** Withdraws the request, if it is the last one in the caller's queue and nobody has begun it. */
         void withdraw() {
             if (inPool.tryUnfork()) {
                 endWaiting();
@@ -245,7 +244,7 @@ public class Parallel {
                 }
             } catch (RejectedExecutionException | VirtualMachineError noHelp) {
                 if (request != null) {
-                    request.endWaiting(); // it may have come into the queue all the same; the caller does without
+                    request.endWaiting(); // it may be in the queue all the same; the caller does without
                 }
             }
         }

@@ -3,9 +3,9 @@ package io.github.backnorm.internal;
 import java.util.Arrays;
 
 /**
- * Operations down and along the columns of row-major m×n arrays.
+ * Operations on the columns and rows of row-major m×n arrays.
  *
- * <p>Sums run over the rows in increasing order and are rounded once ({@link CompensatedSum}).
+ * <p>Sums run from the first row or column to the last and are rounded once ({@link CompensatedSum}).
  */
 public final class Columns {
     private Columns() {}
@@ -23,20 +23,20 @@ public final class Columns {
         }
     }
 
-    /** The sums of the columns in two words, the first of them in the array given. */
+    /** The sums of the columns in two words; the leading words are in the given array. */
     private static DoubleDoubles words(int m, int n, double[] a, double[] sums) {
         Arrays.fill(sums, 0.0);
         DoubleDoubles words = DoubleDoubles.wrap(sums);
         KernelChoice.chosen().sumColumns(m, n, a, words);
         for (int j = 0; j < n; j++) {
             if (!Double.isFinite(sums[j])) {
-                words.set(j, CompensatedSum.of(m, a, j, n).get()); // by the rules for what is not finite
+                words.set(j, CompensatedSum.of(m, a, j, n).get()); // its rules for what is not finite
             }
         }
         return words;
     }
 
-    /** {@code sums[i] = Σⱼ a[i,j]}, formed over the columns in increasing order. */
+    /** {@code sums[i] = Σⱼ a[i,j]}. */
     public static void rowSums(int m, int n, double[] a, double[] sums) {
         for (int i = 0; i < m; i++) {
             sums[i] = CompensatedSum.of(n, a, i * n, 1).value();

@@ -4,11 +4,12 @@ package io.github.backnorm.internal;
  * A sum in two words: the rounding error of an addition is not lost but goes into the second word.
  *
  * <p>After n additions of terms t the two words are within {@code 11·n·u²·Σ|t|} of the exact sum, {@code u = 2⁻⁵³}, in
- * whatever order the terms come: each addition rounds only numbers of the size of the second word. The proof is in
- * {@code docs/numerics.md}. The addition is the "sloppy" one of Joldes, Muller and Popescu (2017, Algorithm 5), whose
- * error is small beside the terms though not beside a sum that has cancelled.
+ * any order of the terms: each addition rounds only numbers of the size of the second word. The proof is in {@code
+ * docs/numerics.md}. The addition is the "sloppy" one of Joldes, Muller and Popescu (2017, Algorithm 5). Its error is
+ * small relative to the terms, though not to a sum that has cancelled.
  *
- * <p>A sum that is not finite is that of plain additions; so may be one whose {@code Σ|t|} is beyond the range of double.
+ * <p>A sum that is not finite is that of plain additions. So may be one whose {@code Σ|t|} is beyond the range of
+ * double.
  */
 final class CompensatedSum {
     private double sum;
@@ -21,7 +22,7 @@ final class CompensatedSum {
         error = low - (sum - plain);
     }
 
-    /** The sum of some terms, which are a step apart. */
+    /** The sum of n terms from an index on, a step apart. */
     static CompensatedSum of(int n, double[] terms, int from, int step) {
         CompensatedSum sum = new CompensatedSum();
         for (int i = 0, at = from; i < n; i++, at += step) {

@@ -3,9 +3,9 @@ package io.github.backnorm.internal;
 /**
  * A number as the unevaluated sum {@code hi + lo} of two doubles, {@code |lo| ≤ ½ ulp(hi)}: about 106 significant bits.
  *
- * <p>The error-free transformations under it are static: {@link #sumError} and {@link #productError} give what
- * rounding took from a sum or a product, exactly. Kernels use them on arrays of leading words and arrays of error
- * words; the operations of the class itself are for the few numbers of each column.
+ * <p>The error-free transformations {@link #sumError} and {@link #productError} return exactly what rounding took from
+ * a sum or a product. Kernels apply them to arrays of leading words and arrays of error words. The other operations are
+ * for the few numbers of each column.
  *
  * <p>Relative error of an operation, {@code u = 2⁻⁵³}, barring overflow and underflow; that of a sum is relative to the
  * magnitudes of its terms. The first three are algorithms of Joldes, Muller and Popescu:
@@ -15,7 +15,7 @@ package io.github.backnorm.internal;
  * dividedBy     3.5u²       DWDivFP3
  * inverseSqrt   20u²        one step of Newton's iteration, shown at the method
  * }</pre>
- * Where the leading word is NaN or infinite it is the result of the formula in plain arithmetic, and lo is 0.
+ * A leading word that is NaN or infinite is the result of the formula in plain arithmetic, and its lo is 0.
  *
  * <p>References: T. J. Dekker, 1971, A floating-point technique for extending the available precision, Numer. Math.
  * 18. D. E. Knuth, 1998, The Art of Computer Programming, vol. 2, §4.2.2. M. Joldes, J.-M. Muller, V. Popescu, 2017,
@@ -40,7 +40,7 @@ record DoubleDouble(double hi, double lo) {
     }
 
     /**
-     * {@code leading + error} rounded; the leading word alone where the error word is NaN, since that word has
+     * {@code leading + error} rounded; the leading word alone where the sum is NaN, because the error word has
      * overflowed.
      */
     static double rounded(double leading, double error) {
@@ -69,12 +69,12 @@ record DoubleDouble(double hi, double lo) {
     }
 
     /**
-     * The sum, within {@code (3u² + 5u³)·(|this| + |other|)}, which may be more than what is left of it where it cancels.
+     * The sum, with an error of at most {@code (3u² + 5u³)·(|this| + |other|)}, also where the sum cancels.
      *
      * <p>Let A be the sum of the magnitudes of the leading words. The low words amount to at most u·A, and adding them
      * costs u²·A; adding the error of the leading words' sum, also at most u·A, costs (2u² + u³)·A. The last addition
-     * is exact: where its second term could exceed the sum of the leading words, that has cancelled to a multiple of
-     * its last place, or to 0.
+     * is exact: where its second term could exceed the sum of the leading words, that sum has cancelled to a multiple
+     * of the second term's last place, or to 0.
      */
     DoubleDouble plus(DoubleDouble other) {
         DoubleDouble high = sum(hi, other.hi);

@@ -3,21 +3,20 @@ package io.github.backnorm.internal;
 import java.util.Arrays;
 
 /**
- * Double-doubles side by side, one for each column of a panel, in two arrays. The operations are those of {@link
- * DoubleDouble}, entry by entry, with the same bits wherever all words are finite. Elsewhere a result is NaN or infinite
- * in either word.
+ * Double-doubles in two arrays, one for each column of a panel. The operations are those of {@link DoubleDouble}, entry
+ * by entry, with the same bits wherever all words are finite. Elsewhere a word of the result is NaN or infinite.
  *
  * <p>An operation changes these numbers and returns them, so that a formula is one chain: {@code r = Σd/N} is {@code
  * r.set(sumD).divide(n)}. New arrays would cost more time than the operations do. The loops are small and without
  * branches, so that C2 vectorizes them.
  */
-@SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+@SuppressWarnings("ArrayRecordComponent") // never compared
 record DoubleDoubles(double[] hi, double[] lo) {
     static DoubleDoubles zeros(int n) {
         return new DoubleDoubles(new double[n], new double[n]);
     }
 
-    /** Over the array itself. */
+    /** Double-doubles whose leading words are the array itself. */
     static DoubleDoubles wrap(double[] values) {
         return new DoubleDoubles(values, new double[values.length]);
     }
@@ -37,7 +36,7 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return this;
     }
 
-    /** Takes doubles, which begin at an index of an array. */
+    /** Takes the doubles of an array from an index on. */
     DoubleDoubles set(double[] values, int from) {
         System.arraycopy(values, from, hi, 0, hi.length);
         Arrays.fill(lo, 0);
@@ -54,13 +53,13 @@ record DoubleDoubles(double[] hi, double[] lo) {
         return new DoubleDoubles(Arrays.copyOfRange(hi, from, to), Arrays.copyOfRange(lo, from, to));
     }
 
-    /** Takes back what was copied from an index on. */
+    /** Sets the numbers from an index on to a copy of them. */
     void restore(DoubleDoubles copy, int from) {
         System.arraycopy(copy.hi, 0, hi, from, copy.hi.length);
         System.arraycopy(copy.lo, 0, lo, from, copy.lo.length);
     }
 
-    /** Makes double-doubles of sums and the sums of their errors, which may have grown. */
+    /** Makes double-doubles of sums and their collected errors. */
     void carry() {
         for (int j = 0; j < hi.length; j++) {
             double sum = hi[j] + lo[j];
@@ -166,13 +165,12 @@ record DoubleDoubles(double[] hi, double[] lo) {
     }
 
     /**
-     * Adds an anchor to each number: three times the magnitude of the number and the bound on what will be added to it.
-     * Then all sums are within a factor of two of each other and of the anchor, so that their differences are exact
-     * (Sterbenz), and an addition's rounding error is its second term less what the sum has changed by (Dekker's
-     * Fast2Sum).
+     * Adds an anchor to each number: three times the sum of the number's magnitude and the bound on what will be added.
+     * All later sums are then within a factor of two of each other and of the anchor. So their differences are exact
+     * (Sterbenz), and the error of an addition is its second term less the change of the sum (Dekker's Fast2Sum).
      *
-     * @param bounds of what will be added to each number
-     * @param anchors where the anchors go
+     * @param bounds bounds on what will be added to each number
+     * @param anchors receives the anchors
      */
     void anchor(double[] bounds, double[] anchors) {
         for (int j = 0; j < hi.length; j++) {

@@ -5,7 +5,7 @@ import java.util.stream.IntStream;
 
 /**
  * Batch norm by a given mean and variance, {@code y = γ·(h − μ)/√(σ² + ε) + β} (26), entry by entry. The bits of an
- * entry depend on nothing but the entry and its column.
+ * entry depend only on that of h and on what is given for its column.
  *
  * <p>Columns whose μ, γ·v or β is too small or too large for the kernels are computed by {@link ScaledColumn}. So is
  * every entry that comes out NaN or infinite: it may have overflowed on the way.
@@ -13,7 +13,7 @@ import java.util.stream.IntStream;
  * <p>Immutable, for any number of threads.
  */
 public final class GivenNormalization {
-    /** Rows of which y is still in the cache when it is looked at again. */
+    /** Rows at a time: their y is still in the cache when it is searched for NaN and infinity. */
     private static final int BLOCK = 16;
 
     private final Kernels kernels = KernelChoice.chosen();
@@ -33,7 +33,7 @@ public final class GivenNormalization {
                 .toArray();
     }
 
-    /** Sets what is known of a column, and returns whether the kernels can do it. */
+    /** Sets what is given for a column, and returns whether it is for the kernels. */
     private boolean setFactor(int j, double variance, double epsilon) {
         columns[j] = new ScaledColumn(given.mean()[j], variance, epsilon);
         Optional<DoubleDouble> factor =
@@ -42,10 +42,10 @@ public final class GivenNormalization {
         return factor.isPresent();
     }
 
-    /** Normalizes h, m×n, into y, which is at least {@code least}. */
+    /** Sets {@code y = max(γ·ĥ + β, least)} for h, m×n. */
     public void apply(int m, double[] h, double least, double[] y) {
         int n = given.columns();
-        for (int i = 0; i < m && n > 0; i += BLOCK) { // without columns, m may be any int
+        for (int i = 0; i < m && n > 0; i += BLOCK) { // without columns, m may be so large that i overflows
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
             kernels.normalizeGiven(given, i, rows, h, least, y);

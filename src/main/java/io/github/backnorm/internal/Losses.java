@@ -3,8 +3,8 @@ package io.github.backnorm.internal;
 /**
  * Losses and their gradients, over row-major m×n arrays with at least one entry.
  *
- * <p>Softmax cross-entropy of one row s with targets t. With M the largest score and {@code eⱼ = exp(sⱼ − M)}, the sum
- * of all e is 1 + E, E being the sum of those beside the largest, and
+ * <p>Softmax cross-entropy of one row s with targets t. M is the largest score and {@code eⱼ = exp(sⱼ − M)}. The sum of
+ * all e is 1 + E, where E leaves out the largest. Then
  * <pre>{@code
  * pⱼ = eⱼ/(1 + E)                             softmax
  * −log pⱼ = (M − sⱼ) + log1p(E)               no term below 0: nothing cancels
@@ -12,23 +12,23 @@ package io.github.backnorm.internal;
  * ∂L/∂sⱼ = pⱼ·Σₖ tₖ − tⱼ
  *        = (eⱼ·Σ(k≠j) tₖ − tⱼ·Σ(k≠j) eₖ)/(1 + E)
  * }</pre>
- * The last form has no p − 1 in it: where t is 1 at one place and 0 elsewhere, one of its products is 0. A sum over k ≠
- * j is formed without the largest term where j is that term's place, and as a difference elsewhere; the difference is
- * at least half of what it is taken from.
+ * The last form has no p − 1, which would cancel: where t is 1 at one place and 0 elsewhere, one of its products is 0.
+ * A sum over k ≠ j is formed without term j if that is the largest. Otherwise term j is subtracted from the sum of all,
+ * and at least half of it is left.
  *
- * <p>Relative errors to first order in {@code u = 2⁻⁵³}, barring underflow. For exp, which would multiply its error, M
- * − sⱼ is taken exactly, in two words. Then eⱼ has 3u, from exp (2u, an error of 1 ulp) and from the low word; E 4u;
- * log1p 6u; −log pⱼ 7u, with M − sⱼ rounded; L 9u; the mean over the rows 10u. In the gradient the sum of the other e
- * has 7u (the 3u of its terms, and three roundings of which one is of a sum up to twice its size), that of the other
- * t 4u; so the numerator is off by at most 9u times the sum of the magnitudes of its products. The denominator has 6u
- * with the factor m; the division adds u: 16u of those magnitudes.
+ * <p>Relative errors to first order in {@code u = 2⁻⁵³}, barring underflow. M − sⱼ is exact, in two words, because exp
+ * would multiply its error. Then eⱼ has 3u, from exp (2u, an error of 1 ulp) and from the low word; E 4u; log1p 6u;
+ * −log pⱼ 7u, with M − sⱼ rounded; L 9u; the mean over the rows 10u. In the gradient the sum of the other e has 7u (the
+ * 3u of its terms, and three roundings of which one is of a sum up to twice its size), that of the other t 4u. So the
+ * numerator is off by at most 9u times the sum of the magnitudes of its products. The denominator has 6u with the
+ * factor m, and the division adds u: 16u of those magnitudes.
  */
 public final class Losses {
     private Losses() {}
 
     /**
-     * The mean over the rows of {@code −Σⱼ tⱼ·log pⱼ}, p being the softmax of the row; a term with tⱼ = 0 is 0. A row
-     * with NaN or +Infinity, or of −Infinity alone, makes the mean and its row of the gradient NaN.
+     * Returns the mean of L over the rows, and sets its gradient. A term with tⱼ = 0 is 0. A row of scores that
+     * contains NaN or +Infinity, or only −Infinity, makes the mean and its row of the gradient NaN.
      */
     public static double softmaxCrossEntropy(int m, int n, double[] scores, double[] targets, double[] gradient) {
         CompensatedSum sum = new CompensatedSum();
@@ -52,14 +52,14 @@ public final class Losses {
                 double otherTargets = at == main ? targetsBesideMain : allTargets - targets[at];
                 gradient[at] = Math.fma(exp[j], otherTargets, -(targets[at] * otherExp)) / (m * expOfAll);
                 double minusLog = (scores[top] - scores[at]) + logOfAll;
-                terms[j] = targets[at] * (targets[at] == 0 ? exp[j] : minusLog); // 0 but for NaN, where p = 0 too
+                terms[j] = targets[at] * (targets[at] == 0 ? exp[j] : minusLog); // unlike −log p, e is not infinite
             }
             sum.add(CompensatedSum.of(n, terms, 0, 1).value());
         }
         return sum.get().dividedBy(m).value();
     }
 
-    /** The mean of {@code (y − target)²} over all entries. */
+    /** Returns the mean of {@code (y − target)²} over all entries, and sets its gradient. */
     public static double meanSquaredError(double[] y, double[] target, double[] gradient) {
         double half = 0.5 * y.length;
         CompensatedSum sum = new CompensatedSum();
@@ -71,7 +71,7 @@ public final class Losses {
         return sum.get().dividedBy(y.length).value();
     }
 
-    /** {@code exp(−gap)}: the low word, where it matters at most 2⁻⁴³, by {@code exp(−lo) = 1 − lo}. */
+    /** {@code exp(−gap)}, with 1 − lo for {@code exp(−lo)}: where the result is not 0, lo is at most 2⁻⁴⁴. */
     private static double expOfMinus(DoubleDouble gap) {
         double exp = StrictMath.exp(-gap.hi());
         return Math.fma(exp, -gap.lo(), exp);

@@ -5,42 +5,42 @@ import java.util.function.Consumer;
 import java.util.function.Supplier;
 
 /**
- * Batch norm by the statistics of a batch, forward and backward, for one batch after the other. The columns are taken in
- * {@linkplain Panel panels}, which do not depend on each other; {@code Panel} has the equations. The bits of a column
- * depend on nothing but the column.
+ * Batch norm by the statistics of the batch, forward and backward. The columns are divided into {@linkplain
+ * Panel panels}, which do not depend on each other; {@code Panel} has the equations. The bits of a column depend on
+ * that column only.
  *
- * <p>The panels and their arrays are kept from batch to batch: in a small step, new ones took about as long as what is
- * computed in them.
+ * <p>The panels and their arrays are kept from batch to batch: in a small step, allocating new ones took about as long
+ * as what is computed in them.
  */
 public final class Normalization {
-    /** The least y of a batch norm alone. */
+    /** The lower bound of y for a batch norm alone: none. */
     public static final double NO_LEAST = Double.NEGATIVE_INFINITY;
 
-    /** The least y of a batch norm with a ReLU after it. */
+    /** The lower bound of y for a batch norm and the ReLU after it. */
     public static final double LEAST_OF_RELU = 0;
 
     /** Columns of a panel. Wider ones make the kernels' loops longer, narrower ones use fewer pages of memory. */
     private static final int PANEL = 512;
 
-    /** The same where panels are tasks for several threads. */
+    /** Columns of a panel if several threads share the panels. */
     private static final int NARROW_PANEL = 128;
 
-    /** Doubles in a cache line. Panels begin at a multiple of them, so that threads share few lines. */
+    /** Doubles in a cache line. Panels begin at a multiple of it, so that threads share few lines. */
     private static final int LINE = 8;
 
-    /** Operations of a SIMD product that take about as long as an entry does, forward or backward. */
+    /** The time that an entry takes, forward or backward, in operations of a SIMD product. */
     private static final int OPERATIONS = 60;
 
     private final int columns;
     private final double epsilon;
     private final Supplier<Kernels> chosen;
 
-    // Of the last batch
+    // For the last batch
     private Parallel parallel;
     private int helpers;
     private Panel[] panels = {};
 
-    /** For batches of so many columns. */
+    /** For batches with {@code columns} columns. */
     public Normalization(int columns, double epsilon) {
         this(columns, epsilon, KernelChoice::chosen);
     }
@@ -52,8 +52,8 @@ public final class Normalization {
     }
 
     /**
-     * Normalizes the first rows of h into y, which is at least {@code least}. If {@link #overflowingColumn} names a
-     * column then, y is meaningless.
+     * Sets {@code y = max(γ·ĥ + β, least)} for the first rows of h. If {@link #overflowingColumn} names a column
+     * afterwards, y is meaningless.
      *
      * @param rows at least 2
      */
@@ -62,7 +62,7 @@ public final class Normalization {
         forEach(panel -> panel.forward(rows, h, gamma, beta, least, y));
     }
 
-    /** Makes panels, unless there are as many. */
+    /** Chooses the helpers for {@code rows} rows, and makes new panels if their number changes. */
     private void prepare(int rows) {
         Kernels kernels = chosen.get();
         parallel = kernels.parallel();
@@ -80,7 +80,7 @@ public final class Normalization {
             made[p] = new Panel(kernels, epsilon, from, to - from, columns);
             from = to;
         }
-        panels = made; // all of them, or, where memory runs out, those before
+        panels = made; // only once all are made: if memory runs out, the old ones stay
     }
 
     private void forEach(Consumer<Panel> work) {
@@ -88,7 +88,7 @@ public final class Normalization {
         parallel.run(helpers, panels.length, p -> work.accept(panels[p]));
     }
 
-    /** dγ, dβ and dh, for h and γ of the last {@link #forward}. */
+    /** Sets dγ, dβ and dh, for h and γ of the last {@link #forward}. */
     public void backward(double[] h, double[] gamma, double[] dy, double[] dgamma, double[] dbeta, double[] dh) {
         forEach(panel -> {
             panel.backwardParameters(h, gamma, dy, dgamma, dbeta);
@@ -112,7 +112,7 @@ public final class Normalization {
         return -1;
     }
 
-    /** The running statistics (25), from the old ones, for the mean and the unbiased variance of the batch. */
+    /** Moves the running statistics (25) from the old ones toward μ and the unbiased variance of the batch. */
     public void moveRunning(
             double momentum, double[] oldMean, double[] oldVariance, double[] newMean, double[] newVariance) {
         for (Panel panel : panels) {

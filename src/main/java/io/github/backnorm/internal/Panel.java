@@ -6,29 +6,28 @@ import java.util.TreeMap;
 import java.util.function.Function;
 
 /**
- * Batch norm of some neighboring columns by the statistics of their batch, forward and backward. The numbers of the
- * equations are those of {@code docs/derivation.md}; the bound on the error is proved in {@code docs/numerics.md}.
+ * Batch norm of some neighboring columns by the statistics of the batch, forward and backward. Numbers in parentheses
+ * are those of the equations in {@code docs/derivation.md}. {@code docs/numerics.md} proves the bound on the error.
  *
- * <p>Pivot. A column is shifted by a pivot c for which each {@code d = h − c} is a double, exactly. c is 0, or, where
- * {@code μ² > 5·Σu²}, the mean as rounded, for then every entry is within a factor of two of it. The mean is c and a
- * remainder {@code r = Σd/N}, so that errors are relative to the spread of the column and not to its mean.
+ * <p>Pivot. A column is shifted by a pivot c for which every {@code d = h − c} is exact. c is 0, or the rounded mean
+ * where {@code μ² > 5·Σu²}: there every entry is within a factor of two of the mean. The mean is {@code μ = c + r} with
+ * the remainder {@code r = Σd/N}. So errors are relative to the spread of the column, not to its mean.
  *
- * <p>One pass. The deviation from the mean, {@code u = h − μ = d − r}, is never formed. Where the equations have u, d is
- * summed and applied, and r goes into the quantities of the column:
+ * <p>One pass. The deviation from the mean, {@code u = h − μ = d − r}, is never formed. The loops take d instead, and r
+ * goes into the quantities of the column:
  * <pre>{@code
  * Σu²   = Σd² − r·Σd
  * Σdy·u = Σdy·d − r·Σdy
  * y     = f·d + (β − f·r)                       f = γ·v
  * dh    = f·dy + g·d + (−f·dβ/N − g·r)          g = −f·v·dγ/N
  * }</pre>
- * So each entry is read once for both sums. {@code r²} is at most 5N·σ², and what cancels costs a factor of 5N + 1 at
- * most.
+ * So each entry is read once for both sums. Since {@code r² ≤ 5N·σ²}, cancellation costs at most a factor of 5N + 1.
  *
  * <p>Two words. {@link Kernels} carry the rounding errors of products and sums in a second word, and round once, in
  * their last addition. The quantities of a column are {@link DoubleDoubles}.
  *
- * <p>Scale. Nothing is scaled here. Where something may have underflowed or overflowed, or is not finite, {@link
- * ScaledColumn} computes the column anew.
+ * <p>Scale. Nothing is scaled here. A column in which something may underflow or overflow, or is not finite, is left to
+ * {@link ScaledColumn}.
  */
 final class Panel extends Quantities {
     private final Kernels kernels;
@@ -49,7 +48,7 @@ final class Panel extends Quantities {
     /** Σdy·ĥ = dγ. */
     private final DoubleDoubles sumDyXHat;
 
-    /** At least the magnitude of what is added to an offset. */
+    /** A bound on the magnitude of what is added to an offset. */
     private final double[] bound;
 
     /** μ = c + r. */
@@ -58,18 +57,19 @@ final class Panel extends Quantities {
     /** Σu²/(N − 1). */
     private final DoubleDoubles unbiasedVariance;
 
-    /** What a running statistic keeps of itself, and what it takes of the batch's. */
+    /** (1 − momentum)·running, while a running statistic is moved. */
     private final DoubleDoubles kept;
 
+    /** momentum·batch, meanwhile. */
     private final DoubleDoubles taken;
 
-    /** The columns that are not for the kernels, by number in the panel. */
+    /** The columns that are not for the kernels, by index in the panel. */
     private final Map<Integer, ScaledColumn> scaled = new TreeMap<>();
 
-    /** What these give backward, and the columns whose dy is not for the kernels. */
+    /** The gradients of these columns, and of those whose dy is not for the kernels. */
     private final Map<Integer, ScaledColumn.Gradients> scaledGradients = new TreeMap<>();
 
-    /** For the columns from {@code from} on of arrays with rows of so many entries. */
+    /** For {@code width} columns from {@code from} on, in arrays whose rows have {@code rowStep} entries. */
     Panel(Kernels kernels, double epsilon, int from, int width, int rowStep) {
         super(from, width, rowStep);
         this.kernels = kernels;
@@ -108,7 +108,7 @@ final class Panel extends Quantities {
         scaled.forEach((j, column) -> setColumn(y, j, column.forward(gamma[from + j], beta[from + j], least)));
     }
 
-    /** Sets r (2) and Σu² (3), and the sums that they follow from. */
+    /** Sets Σd and Σd², and from them r (2) and Σu² (3). */
     private void sumDeviations(double[] h) {
         sumD.setZero();
         sumDSquare.setZero();
@@ -138,12 +138,12 @@ final class Panel extends Quantities {
         return moved;
     }
 
-    /** At least max |d| of a column. */
+    /** A bound on |d| in a column. */
     private double radius(int j) {
         return Math.sqrt(sumUSquare.hi()[j]) + Math.abs(r.hi()[j]);
     }
 
-    /** Whether nothing in a column can have underflowed or overflowed, nor can on the way to y. */
+    /** Whether nothing in a column can have underflowed or overflowed, nor will on the way to y. */
     private boolean isForKernels(int j, double[] h, double[] gamma, double[] beta) {
         boolean summed = Kernels.isModerateSquare(sumDSquare.hi()[j])
                 || (sumDSquare.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
@@ -153,7 +153,7 @@ final class Panel extends Quantities {
                 && Math.abs(beta[from + j]) <= Kernels.MOST;
     }
 
-    /** dγ (16) and dβ (17), for the h and γ of the last {@link #forward}. */
+    /** Sets dγ (16) and dβ (17), for h and γ of the last {@link #forward}. */
     void backwardParameters(double[] h, double[] gamma, double[] dy, double[] dgamma, double[] dbeta) {
         sumGradients(h, dy);
         sumDyXHat.set(sumDyD).subtractProduct(r, sumDy).multiply(inverseStd);
@@ -188,7 +188,7 @@ final class Panel extends Quantities {
         }
     }
 
-    /** dh (18), after {@link #backwardParameters} for the same h and dy. */
+    /** Sets dh (18), after {@link #backwardParameters} for the same h and dy. */
     void backwardInput(double[] h, double[] dy, double[] dh) {
         slope.set(sumDyXHat).multiply(inverseStd).divide(-n).multiply(factor);
         dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r);
@@ -200,7 +200,7 @@ final class Panel extends Quantities {
         scaledGradients.forEach((j, gradients) -> setColumn(dh, j, gradients.dh()));
     }
 
-    /** The running statistics (25), moved from the old ones toward μ and the unbiased variance of the batch. */
+    /** As {@link Normalization#moveRunning}, for the columns of the panel. */
     void moveRunning(double momentum, double[] oldMean, double[] oldVariance, double[] newMean, double[] newVariance) {
         mean.set(pivot, 0).add(r);
         move(momentum, mean, ScaledColumn::mean, oldMean, newMean);
@@ -226,7 +226,7 @@ final class Panel extends Quantities {
                 moved[from + j] = ScaledColumn.moved(momentum, running[from + j], ofScaled.apply(column)));
     }
 
-    /** The first column whose unbiased variance is beyond the range of double, or not a number; −1 if there is none. */
+    /** As {@link Normalization#overflowingColumn}, in the panel: it can only be one that is not for the kernels. */
     int overflowingColumn() {
         for (Map.Entry<Integer, ScaledColumn> entry : scaled.entrySet()) {
             if (!Double.isFinite(entry.getValue().unbiasedVariance().value())) {

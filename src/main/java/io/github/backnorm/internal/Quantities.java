@@ -1,9 +1,8 @@
 package io.github.backnorm.internal;
 
 /**
- * What the kernels of batch norm read and form for some neighboring columns: sums over the rows, and the coefficients of
- * the two formulas that are applied to the entries. The equations that lead from one to the other are those of {@link
- * Panel}, under the same names.
+ * What the kernels of batch norm read and write for some neighboring columns: sums over the rows, and the coefficients
+ * of y and dh. {@link Panel} has the equations between them, under the same names.
  *
  * <p>With {@code d = h − c}:
  * <pre>{@code
@@ -14,9 +13,9 @@ package io.github.backnorm.internal;
  */
 class Quantities {
     /**
-     * The most rows whose rounding errors are collected apart from their sum. After a block of so many, sum and errors
-     * are made a double-double again. A longer block would lose digits where the pivot is far from the mean, a shorter
-     * one costs more time. 32 is in the proof of {@code docs/numerics.md}.
+     * The most rows for which a sum and its rounding errors are collected before they are made a double-double again. A
+     * longer block would lose digits where the pivot is far from the mean; a shorter one costs more time. The proof in
+     * {@code docs/numerics.md} is for 32.
      */
     static final int BLOCK = 32;
 
@@ -26,7 +25,7 @@ class Quantities {
     /** The number of columns. */
     final int width;
 
-    /** From an entry of h, y, dy or dh to the one below it: the number of columns in all. */
+    /** From an entry of h, y, dy or dh to the one below it: the number of columns of the array. */
     final int rowStep;
 
     /** c, which each entry is shifted by. */
@@ -38,7 +37,7 @@ class Quantities {
     /** Σd². */
     final DoubleDoubles sumDSquare;
 
-    /** f = γ·v, v being the inverse standard deviation. */
+    /** f = γ·v, with the inverse standard deviation v. */
     final DoubleDoubles factor;
 
     final DoubleDoubles yOffset;

@@ -3,15 +3,15 @@ package io.github.backnorm.internal;
 import java.util.Optional;
 
 /**
- * Batch normalization of one column of any scale: what {@link Panel} computes, for the columns that would
- * overflow or underflow there. The pivot c is the first entry here, and {@code d = h − c} two words, exactly.
+ * Batch norm of one column of any scale: what {@link Panel} computes, for the columns that would overflow or underflow
+ * there. The pivot c is the first entry here, and {@code d = h − c} is two words, exactly.
  *
  * <p>A column whose spread is outside 2^±400 is divided by a power of two, so that squares and their errors neither
- * overflow nor underflow; so is dy. v is a number of moderate size and a power of two, and so are factors such as γ·v;
- * their powers come last.
+ * overflow nor underflow. So is dy. v and factors such as γ·v are numbers of moderate size times powers of two, which
+ * are applied last.
  *
- * <p>Where a word of errors has overflowed it is NaN; then the leading word, which is the formula in plain arithmetic,
- * is the result. A dy that is not finite leaves nothing to carry, so that its column is computed in plain arithmetic.
+ * <p>An error word that has overflowed is NaN. The result is then the leading word, which is the formula in plain
+ * arithmetic. A dy that is not finite has no errors to carry, so its column is computed in plain arithmetic.
  *
  * <p>Sums are formed in blocks of rows, for the reason that {@link Quantities#BLOCK} gives.
  */
@@ -19,10 +19,10 @@ final class ScaledColumn {
     /** Numbers up to 2^±400 can be squared with all the error terms. */
     private static final int MODERATE = 400;
 
-    /** Means from this size on could make h − μ overflow: half an ulp of the largest double. */
+    /** Means below this, a quarter ulp of the largest double, cannot make h − μ overflow. */
     private static final double LARGE_MEAN = 0x1p969;
 
-    /** A power of two above any number of rows. */
+    /** The exponent of a power of two above any number of rows. */
     private static final int REDUCTION = 32;
 
     private final double[] h; // empty where mean and variance are given
@@ -33,14 +33,14 @@ final class ScaledColumn {
     private final double pivot; // c
     private final DoubleDouble r; // mean(d)
     private final DoubleDouble sumOfSquares; // Σ u²
-    private final DoubleDouble v; // without its power of two: from ½ to 1, but of subnormal σ² + ε more
+    private final DoubleDouble v; // without its power of two: from ½ to 1, or more for a subnormal σ² + ε
     private final int exponentOfV;
 
-    /** What backward gives. */
-    @SuppressWarnings("ArrayRecordComponent") // nobody compares two of them
+    /** The result of {@link #backward(double[], double)}. */
+    @SuppressWarnings("ArrayRecordComponent") // never compared
     record Gradients(double dgamma, double dbeta, double[] dh) {}
 
-    /** By the mean and the biased variance of the column h itself; at least two entries, all finite. */
+    /** By the statistics of the column h itself. If one of its entries is not finite, nor is its variance. */
     ScaledColumn(double[] h, double epsilon) {
         double spread = 0;
         for (double entry : h) {
@@ -63,7 +63,7 @@ final class ScaledColumn {
         DoubleDouble variance = sumOfSquares.dividedBy(h.length);
         int power = -2 * exponent;
         boolean onlyEpsilon = power != 0 && epsilon > 0 && Math.getExponent(epsilon) + power > MODERATE;
-        // The scaled variance, at most 4, may be nothing beside ε, which then does not scale with it.
+        // The scaled variance is at most 4. A far larger scaled ε is taken alone, and unscaled, since it may overflow.
         DoubleDouble inside =
                 onlyEpsilon ? DoubleDouble.of(epsilon) : variance.plus(DoubleDouble.of(Math.scalb(epsilon, power)));
         this.v = inverseStd(inside);
@@ -78,7 +78,7 @@ final class ScaledColumn {
         this.pivot = mean * scale;
         this.r = DoubleDouble.ZERO;
         this.sumOfSquares = DoubleDouble.ZERO;
-        // v is not scaled with the column: a variance may be as small or large as a double can be
+        // The variance is not scaled with the column: it may be any double
         int power = Math.max(variance, epsilon) >= 0x1p1023 ? -2 : 0;
         DoubleDouble inside = DoubleDouble.sum(Math.scalb(variance, power), Math.scalb(epsilon, power));
         this.v = inverseStd(inside);
@@ -114,14 +114,14 @@ final class ScaledColumn {
 
     /** {@code y = γ·(h − μ)·v + β} of one entry. */
     double apply(double entry, double gamma, double beta) {
-        if (Double.isInfinite(gamma)) { // in plain arithmetic; multiplied out, γ·v·r may be NaN
+        if (Double.isInfinite(gamma)) { // in plain arithmetic: with r = 0, γ·v·r would be NaN
             return gamma * ((deviation(entry).hi() - r.hi()) * v.hi()) + beta;
         }
         double y = apply(entry, new Factor(gamma, 0), beta);
         if (Double.isFinite(y)) {
             return y;
         }
-        // γ·v·d and γ·v·r may be larger than their difference by a factor of up to N, and beyond the range of double
+        // γ·v·d and γ·v·r may overflow where their difference does not: they may be up to N times larger
         double reduced = apply(entry, new Factor(gamma, -REDUCTION), Math.scalb(beta, -REDUCTION));
         return Math.scalb(reduced, REDUCTION);
     }
@@ -195,7 +195,7 @@ final class ScaledColumn {
         return new Gradients(dgamma, dbeta, dh);
     }
 
-    /** As the formulas stand, in plain arithmetic: for NaN and ±Infinity in dy. */
+    /** The same in plain arithmetic, for NaN and ±Infinity in dy. */
     private Gradients backwardPlain(double[] dy, double gamma) {
         int m = h.length;
         double dbeta = 0;
@@ -215,24 +215,23 @@ final class ScaledColumn {
         return new Gradients(dgamma, dbeta, dh);
     }
 
-    /** A factor γ·v: two words of moderate size, and what is left of its power of two as two doubles. */
+    /** A factor γ·v·2^power: two words of moderate size, and the rest of its power of two as two doubles. */
     private final class Factor {
         private final DoubleDouble number;
         private final double scale;
         private final double scaleTwice;
 
-        /** Power is the power of two that the factor has besides. */
         Factor(double gamma, int power) {
             int ofGamma = gamma == 0 ? 0 : Math.getExponent(gamma);
             int all = power + exponentOfV + ofGamma;
             int moderate = clamp(all, MODERATE);
             number = v.times(DoubleDouble.of(Math.scalb(gamma, -ofGamma))).scaled(moderate);
-            int rest = clamp(all - moderate, 2000); // more makes 0 or infinity of any number but 0
+            int rest = clamp(all - moderate, 2000); // beyond it, any number becomes 0 or infinite
             scale = Math.scalb(1.0, rest / 2);
             scaleTwice = Math.scalb(1.0, rest - rest / 2);
         }
 
-        /** Multiplied by the power of two, in two steps that stay between the number's size and that of the result. */
+        /** Multiplied by the rest of the power, in two steps: the first result lies between the number and the last. */
         double scaled(double value) {
             return value * scale * scaleTwice;
         }
@@ -283,13 +282,13 @@ final class ScaledColumn {
         return sumOfSquares.dividedBy(h.length - 1).scaled(2 * exponent);
     }
 
-    /** The running statistic (25) after one that was the given one. */
+    /** The running statistic (25) that follows a given one. */
     static double moved(double momentum, double running, DoubleDouble batch) {
         DoubleDouble kept = DoubleDouble.sum(1, -momentum).times(DoubleDouble.of(running));
         return kept.plus(batch.times(DoubleDouble.of(momentum))).value();
     }
 
-    /** The power of two by which numbers up to the given one have to be divided; 0 for those of moderate size. */
+    /** The exponent of the power of two by which numbers up to the given one are divided; 0 for moderate sizes. */
     private static int excess(double largest) {
         int exponent = Math.getExponent(largest);
         return largest == 0 || !Double.isFinite(largest) || Math.abs(exponent) <= MODERATE ? 0 : exponent;

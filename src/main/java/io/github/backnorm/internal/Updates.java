@@ -1,8 +1,8 @@
 package io.github.backnorm.internal;
 
 /**
- * Steps of optimizers: from the entries w of a parameter and the gradient g of the loss to the entries after the step,
- * all arrays of one length, in one pass without branches.
+ * Steps of optimizers: {@code updated} gets the entries of a parameter after the step, w has those before it, g the
+ * gradient. All arrays have one length. A step is one pass without branches.
  *
  * <p>Every {@code a·b + c} in the formulas is one fused multiply-add. {@code keep} is what weight decay leaves of w, 1
  * if there is none: {@code 1·w} is w to the bit.

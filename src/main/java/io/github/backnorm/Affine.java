@@ -17,9 +17,9 @@ import java.util.random.RandomGenerator;
  * db = Σᵢ dYᵢ  (1×L)
  * }</pre>
  *
- * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds as in {@link
- * Matrix#times(Matrix)}, the bias one addition after it; db is rounded once, as {@link Matrix#columnSums} is; NaN and
- * ±Infinity pass through IEEE 754 arithmetic. A row's result does not depend on the other rows.
+ * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds, as in {@link Matrix#times(Matrix)};
+ * the bias is added after it. db is rounded once, as {@link Matrix#columnSums} is. NaN and ±Infinity pass through IEEE
+ * 754 arithmetic. A row of Y depends on no row of X but its own.
  *
  * <p>Threads: as {@link Layer} says; a call reads W and b once each, so it never sees a partly replaced matrix.
  */
@@ -37,7 +37,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
      *
      * @param inputs D, the number of columns of X, at least 0
      * @param outputs L, the number of columns of Y, at least 0
-     * @param random where the weights are drawn from
+     * @param random the generator of the weights
      * @throws IllegalArgumentException if inputs or outputs is negative or there are too many weights for one array
      * @see <a href="https://arxiv.org/abs/1502.01852">K. He, X. Zhang, S. Ren, J. Sun, 2015, Delving Deep into
      *     Rectifiers: Surpassing Human-Level Performance on ImageNet Classification</a>
@@ -171,7 +171,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
                     Checks.shape(rows, columns),
                     "Nx" + inputs() + " (the layer has " + inputs() + " inputs)");
         }
-        if ((long) rows * outputs() > Checks.MAX_ENTRIES) { // so that the text is formed only then
+        if ((long) rows * outputs() > Checks.MAX_ENTRIES) { // no text is formed if the size fits
             Checks.requireSize(rows, outputs(), "Affine." + method);
         }
         return outputs();

@@ -11,7 +11,7 @@ import java.util.function.IntFunction;
 /**
  * Batch normalization, column by column: {@code y = γ·(h − μ)/√(σ² + ε) + β}.
  *
- * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. The x of {@link Layer} is h
+ * <p>Shapes for a batch of N rows and L features: h and y are N×L; γ, β, μ, σ² are 1×L. What {@link Layer} calls x is h
  * here and in the derivation, which writes δ for ε.
  *
  * <p>{@link #forward} takes mean and biased variance from the batch,
@@ -22,7 +22,7 @@ import java.util.function.IntFunction;
  * ĥ  = (h − μ)·v              (4)
  * y  = γ·ĥ + β                (5)
  * }</pre>
- * and moves the running statistics, which start at 0 and 1 and which {@link #infer} normalizes with:
+ * and moves the running statistics, with which {@link #infer} normalizes. They start at mean 0 and variance 1:
  * <pre>{@code
  * running = (1 − momentum)·running + momentum·batch, the batch's variance unbiased: σ²·N/(N − 1)
  * }</pre>
@@ -36,11 +36,11 @@ import java.util.function.IntFunction;
  * The numbers are those of {@code docs/derivation.md}, which proves the equations. The conventions are those of
  * PyTorch's {@code BatchNorm1d}.
  *
- * <p>Numerical behavior: given the doubles it receives, every result is as if computed in twice the working precision
- * and rounded once, whatever the mean, the variance and ε: its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, where S
- * measures the magnitudes of the terms that it is the sum of. {@code docs/numerics.md} defines S for each result and
- * has the proof and the conditions. Where {@code σ² + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code
- * forward} refuses NaN and ±Infinity; {@code infer} and {@code backward} pass them through IEEE 754 arithmetic, and in
+ * <p>Numerical behavior: every result is as if computed from the given doubles in twice the working precision and
+ * rounded once, whatever the mean, the variance and ε. Its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, where S is the
+ * magnitude of the terms that the result is the sum of. {@code docs/numerics.md} defines S for each result, states the
+ * conditions and proves the bound. Where {@code σ² + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code
+ * forward} refuses NaN and ±Infinity. {@code infer} and {@code backward} pass them through IEEE 754 arithmetic; in
  * {@code infer} they stay in their row.
  *
  * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once, as complete values.
@@ -64,9 +64,9 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
 
     private record Statistics(Matrix mean, Matrix variance) {}
 
-    /** What infer computes from γ, β and the running statistics, kept for as long as they are the same objects. */
+    /** What infer computes from γ, β and the running statistics; kept while they are the same objects. */
     private record Serving(Matrix gamma, Matrix beta, Statistics running, GivenNormalization normalization) {
-        @SuppressWarnings("ReferenceEquality") // matrices are immutable; equal ones would only cost a computation
+        @SuppressWarnings("ReferenceEquality") // equal but distinct ones only cost a recomputation
         boolean isOf(Matrix gamma, Matrix beta, Statistics running) {
             return this.gamma == gamma && this.beta == beta && this.running == running;
         }
@@ -79,7 +79,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
      *
      * @param features L, the number of columns, at least 0
-     * @throws IllegalArgumentException if it is negative
+     * @throws IllegalArgumentException if features is negative
      */
     public BatchNorm(int features) {
         this(features, 1e-5, 0.1);
@@ -143,7 +143,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     }
 
     /**
-     * Replaces both running statistics, at once.
+     * Replaces both running statistics, atomically.
      *
      * @param mean finite, 1×L
      * @param variance finite and at least 0, 1×L
@@ -201,8 +201,8 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
      *
      * @param x h, N×L, N at least 2, all entries finite
      * @return y, N×L
-     * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN
-     *     or infinite, or if a column's unbiased variance is beyond the range of double; the running statistics stay
+     * @throws IllegalArgumentException if x has another number of columns or fewer than two rows, if an entry is NaN or
+     *     infinite, or if a column's unbiased variance is beyond the range of double; the running statistics then stay
      *     as they were
      */
     @Override
@@ -215,7 +215,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         return forward(x, Normalization.NO_LEAST, room);
     }
 
-    /** As {@link #forward(Matrix, IntFunction)}, of this layer and the ReLU after it. */
+    /** As {@link #forward(Matrix, IntFunction)}, for this layer and the ReLU after it. */
     Matrix forwardWithRelu(Matrix x, IntFunction<double[]> room) {
         return forward(x, Normalization.LEAST_OF_RELU, room);
     }
@@ -259,7 +259,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         return infer(x, Normalization.NO_LEAST);
     }
 
-    /** As {@link #infer}, of this layer and the ReLU after it. */
+    /** As {@link #infer}, for this layer and the ReLU after it. */
     Matrix inferWithRelu(Matrix x) {
         return infer(x, Normalization.LEAST_OF_RELU);
     }
@@ -366,9 +366,9 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     }
 
     /**
-     * An affine layer that infers what the given one and this one after it infer, both as they are now:
-     * {@code W' = W·γ/√(σ² + ε)}, {@code b' = (b − μ)·γ/√(σ² + ε) + β}. W' is what this batch norm would make of W if μ
-     * and β were 0, and b' what it makes of b; so every coefficient has the accuracy of {@link #infer}.
+     * An affine layer that infers what the given one followed by this one infers now. {@code W' = W·γ/√(σ² + ε)} is
+     * what this batch norm, with 0 for μ and β, infers from W. {@code b' = (b − μ)·γ/√(σ² + ε) + β} is what it infers
+     * from b. So every coefficient has the accuracy of {@link #infer}.
      */
     Affine mergedInto(Affine affine) {
         String where = "BatchNorm.folded";

@@ -3,12 +3,13 @@ package io.github.backnorm;
 import java.util.Locale;
 
 /**
- * What a {@link Network} knows of the library's own layers and cannot ask of a user's.
+ * What a {@link Network} asks of a built-in layer and cannot ask of a user's: its last pass, the columns of its output
+ * before it runs, and a copy.
  *
- * @param <P> what the layer remembers of a forward pass, a new object each time
+ * @param <P> what the layer remembers of a forward pass, a new object for each pass
  */
 abstract class BuiltInLayer<P> implements Layer {
-    /** The number of columns is known only to a layer that is not built in. */
+    /** The number of output columns of a user's layer: it is known only once the layer has run. */
     static final int UNKNOWN = -1;
 
     /** A way to run a layer. */
@@ -48,10 +49,10 @@ abstract class BuiltInLayer<P> implements Layer {
         return pass;
     }
 
-    /** The number of columns that a method gives for an x of this shape. Refuses the shape as the method would. */
+    /** The number of columns of y for an x of this shape. Refuses the shape as the method would. */
     abstract int outputColumns(int rows, int columns, Method method);
 
-    /** A layer of its own that infers as this one does now; of a network, the {@linkplain Network#folded folded} one. */
+    /** An independent layer that infers as this one does now; for a network the {@link Network#folded folded} one. */
     abstract Layer copy();
 
     /** Refuses a matrix that is null or whose shape does not fit. */

@@ -9,14 +9,14 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * What the library refuses, and the words of every refusal:
+ * Checks, and the texts of refusals that several methods share:
  * {@code <Type>.<method>: <what> is <actual>, expected <expected>[; <what to do>]}.
  *
  * <p>A {@code require…} method throws; the others make the exception for the caller to throw. {@code where} is the
  * {@code <Type>.<method>} part.
  */
 final class Checks {
-    /** A little less than the longest array: loops by blocks may count a block further. */
+    /** A little less than the longest array, so that the index of a loop by blocks may pass the end by one block. */
     static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023;
 
     private Checks() {}
@@ -81,7 +81,7 @@ final class Checks {
         requireShape(matrix, rows, columns, where, what, "");
     }
 
-    /** Note is what explains the expected shape: empty, or in parentheses after a space. */
+    /** The note explains the expected shape; it is empty, or in parentheses after a space. */
     static void requireShape(Matrix matrix, int rows, int columns, String where, String what, String note) {
         requireNonNull(matrix, where, what);
         if (matrix.rows() != rows || matrix.columns() != columns) {
@@ -103,7 +103,7 @@ final class Checks {
         }
     }
 
-    /** Takes finite entries only. */
+    /** Lets NaN pass: call {@link #requireFinite} first. */
     static void requireNotNegative(Matrix matrix, String where, String what) {
         double[] data = matrix.data();
         for (int i = 0; i < data.length; i++) {
@@ -114,8 +114,8 @@ final class Checks {
     }
 
     /**
-     * A copy of the state, which its owner may go on changing; refused with all that is wrong with it if it has not
-     * the names and shapes of the expected one.
+     * Returns a copy of a state, because the caller may go on changing it. Refuses a state whose names and shapes are
+     * not those of the expected one; the message lists every fault.
      */
     static Map<String, Matrix> requireState(Map<String, Matrix> given, Map<String, Matrix> expected, String where) {
         Map<String, Matrix> state = new LinkedHashMap<>(requireNonNull(given, where, "state"));
@@ -158,12 +158,12 @@ final class Checks {
 
     static IllegalStateException noGradient(String where, String what) {
         return new IllegalStateException(
-                where + ": " + what + " has no gradient yet; call backward first, which has to set it");
+                where + ": " + what + " has no gradient yet; call backward, which must set it");
     }
 
     static IllegalStateException duplicateName(String where, String name) {
         return new IllegalStateException(where + ": two parameters have the name " + name
-                + ", expected one; a layer made of layers hands state and restore on");
+                + ", expected one; a layer made of layers must delegate state and restore to them");
     }
 
     static IllegalArgumentException refusal(String where, String what, Object actual, String expected) {
@@ -171,8 +171,8 @@ final class Checks {
     }
 
     /**
-     * A layer's refusal as its network tells it: after the layer's place, which says {@code <Type>.<method>} too. One of
-     * a subclass, or without words, stays what it is.
+     * A layer's refusal with the layer's place in its network instead of the layer's own {@code <Type>.<method>}. An
+     * exception of a subclass, or without a message, is returned as it is.
      */
     static IllegalArgumentException inLayer(
             Layer layer, String place, String method, IllegalArgumentException refusal) {

@@ -11,45 +11,44 @@ import java.util.function.UnaryOperator;
 /**
  * Compares the gradients that a layer computes with differences of its forward pass: a test for layers of your own.
  *
- * <p>For every entry z of x and of each parameter, the gradient ∂L/∂z that {@link Layer#backward} gives is held
- * against the centered difference
+ * <p>For every entry z of x and of each parameter, the gradient ∂L/∂z that {@link Layer#backward} gives is compared
+ * with the centered difference
  * <pre>{@code
  * D(h) = (L(z + h) − L(z − h))/2h = ∂L/∂z + h²·L‴/6 + O(h⁴) + r,   |r| about u·|L|/h,   u = 2⁻⁵³
  * }</pre>
- * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of the same order. If they disagree, h/16
- * is tried, and then h/256, which keeps kinks near z outside the interval and resolves strongly curved losses.
- * At a kink itself, where the differences to the left and to the right disagree however small h is, any gradient
- * between the two counts as right, and the entry as skipped.
+ * at {@code h = u^(1/3)·max(1, |z|)}, where truncation and rounding are of the same order. If the two disagree, h/16
+ * and then h/256 are tried: smaller steps keep kinks near z outside the interval and resolve strongly curved losses. At
+ * a kink itself, the differences to the left and to the right disagree however small h is. There any gradient between
+ * the two counts as right, and the entry as skipped.
  *
- * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the larger of the two, or to {@code 10⁶·u·|L|/h} if that
- * is more, since smaller gradients are lost in rounding. The smallest error of the steps tried counts, so a wrong
- * gradient shows its full error only if it or D is at least about {@code |L|/100}. Right gradients have errors below
- * about 1e-5, wrong ones of the order of 1, if entries are of the order of 1: the step does not shrink with smaller
- * entries. A loss of a size comparable with its gradients makes the check sharpest. {@code forward} must be a function
- * of x, the parameters and nothing else: if a layer draws random numbers, fix them. {@link Layer#backwardParameters} is
- * not called.
+ * <p>The error of an entry is {@code |∂L/∂z − D|} relative to the largest of {@code |∂L/∂z|}, {@code |D|} and {@code
+ * 10⁶·u·|L|/h}, below which gradients are lost in rounding. The smallest error of the steps tried counts, so a wrong
+ * gradient shows its full error only if it or D is at least about {@code |L|/100}. For entries of the order of 1, right
+ * gradients have errors below about 1e-5 and wrong ones of the order of 1; the step does not shrink with smaller
+ * entries. The check is sharpest if the loss is about as large as its gradients. {@code forward} must be a function of
+ * x and the parameters only: if a layer draws random numbers, fix them. {@link Layer#backwardParameters} is not called.
  *
- * <p>Each entry costs two or more forward passes; take small layers and batches. The layer's {@link Layer#state} is
- * afterwards what it was, to the bit; its gradients and its remembered pass are not.
+ * <p>Each entry costs two or more forward passes; take small layers and batches. Afterwards the layer's {@link
+ * Layer#state} is what it was, to the bit; its gradients and its remembered pass are not.
  */
 public final class GradientCheck {
     private static final double UNIT_ROUNDOFF = 0x1p-53;
     private static final double RELATIVE_STEP = StrictMath.cbrt(UNIT_ROUNDOFF);
     private static final double[] STEP_FACTORS = {1, 1.0 / 16, 1.0 / 256};
 
-    /** With such an error no smaller step is tried. */
+    /** Up to this error, no smaller step is tried. */
     private static final double AGREEMENT = 1e-8;
 
-    /** Without such an error nobody asks for kinks. */
+    /** Only an entry with a larger error may be at a kink. */
     private static final double DISAGREEMENT = 1e-6;
 
-    /** A loss that is off by a few roundings changes the error by less than 1 in so many. */
+    /** A rounding of the loss changes the error of an entry by about 1/RESOLVED at most. */
     private static final double RESOLVED = 1e6;
 
-    /** Slopes that differ by more, relatively, may be those of a kink. */
+    /** Only slopes to the left and right that differ by more, relatively, may be those of a kink. */
     private static final double KINK = 1e-3;
 
-    /** At a kink the slopes keep their distance; by curvature it shrinks with the step, 256 times in all. */
+    /** At a kink, more than this part of the largest gap between the slopes remains; curvature leaves 1/256 of it. */
     private static final double KEPT_AT_KINK = 1.0 / 16;
 
     private final Layer layer;
@@ -70,7 +69,7 @@ public final class GradientCheck {
      * @param layer the layer
      * @param x a batch that it takes, N×D
      * @param loss L, a function of the layer's y
-     * @param lossGradient ∂L/∂y, a function of y and of its shape; an error in it shows as one of the layer would
+     * @param lossGradient ∂L/∂y as a function of y, of y's shape; an error in it looks like an error of the layer
      * @return what was found
      * @throws IllegalArgumentException if the layer cannot take x, or ∂L/∂y has another shape than y
      */
@@ -107,7 +106,7 @@ public final class GradientCheck {
 
     private record Named(String name, Parameter parameter, Matrix gradient) {}
 
-    /** Collects the parameters and their present gradients, a network's with their layers' numbers as in its state. */
+    /** Collects the parameters and their current gradients; in a network, under the names of its state. */
     private static void collect(String prefix, Layer layer, List<Named> parameters) {
         if (layer instanceof Network network) {
             for (int i = 0; i < network.layers().size(); i++) {

@@ -6,17 +6,17 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A differentiable step from a batch {@code x} to a batch {@code y}, rows being samples, that can be trained and
- * served.
+ * A differentiable step from a batch {@code x} to a batch {@code y}, for training and serving. The rows of a batch are
+ * the samples.
  *
- * <p>Training is {@link #forward}, then {@link #backward} with {@code dy = ∂L/∂y}: it gives {@code dx = ∂L/∂x} and sets
- * the gradient of each of the {@link #parameters}. Serving is {@link #infer}.
+ * <p>Training calls {@link #forward}, then {@link #backward} with {@code dy = ∂L/∂y}, which returns {@code dx = ∂L/∂x}
+ * and sets the gradient of each of the {@link #parameters}. Serving calls {@link #infer}.
  *
- * <p>A layer of your own is an equal of the built-in ones. It has to implement {@code forward}, {@code backward} and
- * {@code infer}. If it has parameters, {@link #parameters} returns them, always the same objects in the same order; if
- * it has further state, it overrides both {@link #state} and {@link #restore}. A layer made of other layers delegates
- * these last three methods to them: running statistics are state, but not parameters. {@code backward} belongs to the
- * last {@code forward}, must work more than once, and uses the parameter values that this {@code forward} used.
+ * <p>Layers of your own are equals of the built-in ones. A layer has to implement {@code forward}, {@code backward} and
+ * {@code infer}. {@code backward} differentiates the last {@code forward} with the parameter values of that pass, and
+ * must work more than once. A layer with parameters returns them from {@link #parameters}, always the same objects in
+ * the same order. A layer with further state overrides both {@link #state} and {@link #restore}. A layer made of layers
+ * delegates these three methods to them, since running statistics are state but not parameters.
  *
  * <p>Threads: only one thread at a time trains; any number of threads may call {@code infer}, even during training.
  */
@@ -31,44 +31,45 @@ public interface Layer {
     Matrix forward(Matrix x);
 
     /**
-     * Differentiates the last {@link #forward}: sets the gradients of the parameters, overwriting those before.
+     * Differentiates the last {@link #forward} and overwrites the gradients of the parameters.
      *
-     * @param dy ∂L/∂y, of the shape of that pass' y
-     * @return ∂L/∂x, of the shape of that pass' x
-     * @throws IllegalStateException if there is no such pass
+     * @param dy ∂L/∂y, of the shape of that pass's y
+     * @return ∂L/∂x, of the shape of that pass's x
+     * @throws IllegalStateException if there is no forward pass to differentiate
      * @throws IllegalArgumentException if dy has another shape
      */
     Matrix backward(Matrix dy);
 
     /**
-     * Evaluates the layer and changes nothing; safe from any number of threads.
+     * Evaluates the layer and changes nothing. A row of y depends on no row of x but its own. Safe from any number of
+     * threads.
      *
-     * @param x the batch, one sample a row; the row's result does not depend on the other rows
+     * @param x the batch, one sample a row
      * @return y, with a row for each row of x
      * @throws IllegalArgumentException if the layer cannot take x
      */
     Matrix infer(Matrix x);
 
     /**
-     * Sets the gradients as {@link #backward} does, but does not return ∂L/∂x, which a training step does not need from
-     * the first layer of a network.
+     * Sets the gradients as {@link #backward} does, without returning ∂L/∂x. A training step does not need it from the
+     * first layer of a network.
      *
-     * @param dy ∂L/∂y, of the shape of the last pass' y
-     * @throws IllegalStateException if there is no such pass
+     * @param dy ∂L/∂y, of the shape of the last pass's y
+     * @throws IllegalStateException if there is no forward pass to differentiate
      * @throws IllegalArgumentException if dy has another shape
      */
     default void backwardParameters(Matrix dy) {
         backward(dy);
     }
 
-    /** {@return the parameters, the same objects in the same order each time; none unless the layer says otherwise} */
+    /** {@return the parameters, the same objects in the same order each time; none by default} */
     default List<Parameter> parameters() {
         return List.of();
     }
 
     /**
-     * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and whatever
-     * else a layer adds} Store it, and pass it to {@link #restore} of a layer constructed in the same way.
+     * {@return all that the layer has learned, by name, in a fixed order: the values of the parameters, and any further
+     * state} Store it, and pass it to {@link #restore} of a layer constructed in the same way.
      *
      * @throws IllegalStateException if two parameters have the same name
      */
@@ -83,11 +84,11 @@ public interface Layer {
     }
 
     /**
-     * Takes over a state, all of it or nothing. Gradients and the remembered pass stay as they are.
+     * Replaces the state, all of it or nothing. Gradients and the remembered pass stay as they are.
      *
      * @param state names and matrices as {@link #state} returns them
      * @throws IllegalArgumentException if a name is missing or unexpected or a matrix has another shape; the message
-     *     lists all of them
+     *     lists every such fault
      */
     default void restore(Map<String, Matrix> state) {
         Map<String, Matrix> copy = Checks.requireState(state, state(), Checks.typeName(this) + ".restore");

@@ -3,12 +3,12 @@ package io.github.backnorm;
 import io.github.backnorm.internal.Losses;
 
 /**
- * The loss of a batch and its gradient with respect to what the network returned, ready for {@link Layer#backward}.
+ * The loss of a batch and its gradient with respect to the network's output, ready for {@link Layer#backward}.
  *
- * <p>Every loss is a mean, so that its gradient does not grow with the batch. Errors are stated in units of
- * {@code u = 2⁻⁵³}, barring overflow and underflow. The bits of the results depend on the arguments alone. NaN passes
- * through IEEE 754 arithmetic: it makes the value NaN and, in the gradient, only the row (of softmax cross-entropy) or
- * the entry (of the mean squared error) that it occurs in.
+ * <p>Every loss is a mean, so its gradient does not grow with the batch. Errors are stated in units of {@code
+ * u = 2⁻⁵³}, barring overflow and underflow. The bits of the results depend on the arguments alone. NaN passes through
+ * IEEE 754 arithmetic: it makes the value NaN. In the gradient it makes NaN only its row (softmax cross-entropy) or its
+ * entry (mean squared error).
  *
  * <p>Immutable; safe for use by any number of threads.
  */
@@ -22,13 +22,12 @@ public final class Loss {
     }
 
     /**
-     * {@return the softmax cross-entropy of scores whose right classes are known, the mean over the rows of
-     * {@code −log p} of the label's class}
+     * {@return the softmax cross-entropy of scores and class labels, the mean over the rows of {@code −log p} of the
+     * label's class}
      *
-     * <p>It is {@link #softmaxCrossEntropy(Matrix, Matrix)} for targets of 1 at the label and 0 elsewhere, to the bit.
-     * The relative error of the value is at most 11u (so even the loss of an almost certain row, 1e-14, say, keeps all
-     * its digits), that of each entry of the gradient at most 17u. A label whose score is −Infinity makes the value
-     * +Infinity.
+     * <p>It equals {@link #softmaxCrossEntropy(Matrix, Matrix)} to the bit, with targets of 1 at the label and 0
+     * elsewhere. The relative error of the value is at most 11u, even where an almost certain row makes it 1e-14. That
+     * of each entry of the gradient is at most 17u. A label whose score is −Infinity makes the value +Infinity.
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
      * @param labels the right class of each row, N numbers from 0 to C − 1
@@ -57,19 +56,19 @@ public final class Loss {
      * pⱼ = exp(sⱼ)/Σₖ exp(sₖ)
      * ∂L/∂sⱼ = (pⱼ·Σₖ tₖ − tⱼ)/N
      * }</pre>
-     * A row of targets usually sums to 1 but need not: it may carry a weight as its sum, or be all 0 and contribute
-     * nothing (N still counts it). A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
+     * A row of targets usually sums to 1. Another sum is the row's weight; a row of zeros contributes nothing, but N
+     * counts it. A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
      *
      * <p>Two classes need two columns of scores: with a single column p is 1, and loss and gradient are 0.
      *
-     * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The
-     * value's relative error is at most 11u, the gradient's error at most
-     * {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of scores with NaN or +Infinity in it, or of −Infinity alone,
-     * has no softmax, and the value and its row of the gradient are NaN.
+     * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The value's
+     * relative error is at most 11u, the gradient's error at most {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of
+     * scores that contains NaN or +Infinity, or only −Infinity, has no softmax: the value and that row of the gradient
+     * are NaN.
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
-     * @param targets the probabilities that p should have, N×C; finite and not below 0
-     * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is not such a number
+     * @param targets the probabilities that p should have, N×C; finite and at least 0
+     * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is out of range
      */
     public static Loss softmaxCrossEntropy(Matrix scores, Matrix targets) {
         String where = "Loss.softmaxCrossEntropy";
@@ -92,8 +91,8 @@ public final class Loss {
      * <p>The gradient is {@code 2·(y − target)/(N·D)}. The relative error of the value is at most 5u, that of each
      * entry of the gradient 3u. The square of a difference beyond about 1e154 overflows and makes the mean +Infinity.
      *
-     * @param y what the network returned, N×D, N ≥ 1, D ≥ 1
-     * @param target what it should have returned, N×D
+     * @param y the network's output, N×D, N ≥ 1, D ≥ 1
+     * @param target the output that it should have, N×D
      * @throws IllegalArgumentException if y has no entries or the shapes differ
      */
     public static Loss meanSquaredError(Matrix y, Matrix target) {
@@ -105,12 +104,12 @@ public final class Loss {
         return new Loss(value, Matrix.wrap(y.rows(), y.columns(), gradient));
     }
 
-    /** {@return L} */
+    /** {@return the loss L} */
     public double value() {
         return value;
     }
 
-    /** {@return ∂L/∂scores or ∂L/∂y, a matrix of that shape} */
+    /** {@return ∂L/∂scores or ∂L/∂y, of the shape of scores or y} */
     public Matrix gradient() {
         return gradient;
     }

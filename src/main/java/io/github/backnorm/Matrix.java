@@ -13,13 +13,13 @@ import java.util.function.IntFunction;
 /**
  * Immutable dense matrix of doubles in row-major order; in a batch the rows are the samples.
  *
- * <p>Every operation returns a new matrix. Zero rows or columns are shapes like any other. Two matrices are equal when
- * shape and bits are, as {@link Arrays#equals(double[], double[])} compares them: NaN equals NaN, +0.0 and −0.0
+ * <p>Every operation returns a new matrix. Zero rows or columns are shapes like any other. Two matrices are equal if
+ * their shapes and bits are, as {@link Arrays#equals(double[], double[])} compares them: NaN equals NaN, +0.0 and −0.0
  * differ.
  *
- * <p>The bits of a result depend on nothing but the operands: an entry of a product is one chain of fused
- * multiply-adds over the inner index in increasing order, a sum is formed from its first entry to its last and is
- * rounded once. NaN and ±Infinity pass through IEEE 754 arithmetic.
+ * <p>The bits of a result depend on the operands only. An entry of a product is one chain of fused multiply-adds over
+ * the inner index in increasing order. A sum is formed from its first entry to its last and is rounded once. NaN and
+ * ±Infinity pass through IEEE 754 arithmetic.
  *
  * <p>Safe for use by any number of threads.
  */
@@ -36,7 +36,7 @@ public final class Matrix {
         this.data = data;
     }
 
-    /** A matrix over the array itself, which nobody may change from then on; its length must be right. */
+    /** A matrix over the array itself. The length must be right, and the array must not change while it is in use. */
     static Matrix wrap(int rows, int columns, double[] data) {
         return new Matrix(rows, columns, data);
     }
@@ -113,8 +113,8 @@ public final class Matrix {
     }
 
     /**
-     * {@return the matrix whose entries a function gives; it is called for one entry after the other, row by row, on
-     * the caller's thread, so a seeded random generator gives the same matrix each time}
+     * {@return the matrix whose entries a function gives} The function is called row by row on the caller's thread, so
+     * a seeded random generator gives the same matrix each time.
      *
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
@@ -226,13 +226,13 @@ public final class Matrix {
         return Operand.of(rows, columns, data);
     }
 
-    /** {@code left·right} in an array of {@code room}. The shapes fit, and an array holds the product. */
+    /** {@code left·right} in an array of {@code room}. The shapes must fit, and the product must fit into an array. */
     static Matrix product(Operand left, Operand right, IntFunction<double[]> room) {
         double[] product = Products.multiply(left, right, Products.NO_ROW, room);
         return wrap(left.rows(), right.columns(), product);
     }
 
-    /** As {@link #product}, and a row added to each row of it. */
+    /** As {@link #product}, with {@code row} added to each row. */
     static Matrix productPlusRow(Operand left, Operand right, Matrix row, IntFunction<double[]> room) {
         double[] sum = Products.multiply(left, right, row.data, room);
         return wrap(left.rows(), right.columns(), sum);
@@ -296,8 +296,8 @@ public final class Matrix {
     }
 
     /**
-     * {@return {@code this + factor·other} in one pass, each entry a fused multiply-add with one rounding: with a
-     * factor of −rate and a gradient it is the step of stochastic gradient descent}
+     * {@return {@code this + factor·other}, each entry one fused multiply-add: a step of gradient descent, if the
+     * factor is −rate and the other matrix the gradient}
      *
      * @param factor the factor, any double
      * @param other a matrix of this shape
@@ -311,7 +311,7 @@ public final class Matrix {
     }
 
     /**
-     * {@return this matrix with a row added to each of its rows, as a bias is}
+     * {@return this matrix with a row, such as a bias, added to each of its rows}
      *
      * @param row a 1×n matrix where this one is m×n
      * @throws IllegalArgumentException if the row is not 1×n
@@ -326,9 +326,8 @@ public final class Matrix {
     /**
      * {@return the sums of the columns, 1×n; zeros if there is no row}
      *
-     * <p>A sum is formed from the first row to the last with the rounding errors carried along, and rounded once: its
-     * error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, as long as Σ|entries| does not
-     * overflow.
+     * <p>A sum is formed from the first row to the last, carries its rounding errors along and is rounded once. Its
+     * error is at most 1 ulp of the exact sum + {@code 11·m·2⁻¹⁰⁶·Σ|entries|}, unless Σ|entries| overflows.
      */
     public Matrix columnSums() {
         double[] sums = new double[Checks.requireSize(1, columns, "Matrix.columnSums")];
@@ -351,8 +350,8 @@ public final class Matrix {
     }
 
     /**
-     * {@return the sums of the rows, m×1, formed over the columns in increasing order as {@link #columnSums} are over
-     * the rows}
+     * {@return the sums of the rows, m×1, formed from the first column to the last, with the accuracy of {@link
+     * #columnSums}}
      */
     public Matrix rowSums() {
         double[] sums = new double[Checks.requireSize(rows, 1, "Matrix.rowSums")];
@@ -360,7 +359,7 @@ public final class Matrix {
         return wrap(rows, 1, sums);
     }
 
-    /** {@return the sum of all entries, formed row by row as {@link #columnSums} are} */
+    /** {@return the sum of all entries, formed row by row, with the accuracy of {@link #columnSums}} */
     public double sum() {
         return wrap(1, data.length, data).rowSums().data[0];
     }

@@ -14,28 +14,28 @@ import java.util.stream.Collectors;
  * Layers one after the other: {@code y = layerₙ(… layer₁(layer₀(x)))}. A network is itself a layer; without layers it
  * is the identity.
  *
- * <p>{@link #forward} and {@link #infer} run the layers from the first to the last, {@link #backward} from the last
- * to the first: the chain rule, each layer's dx being the dy of the one before.
+ * <p>{@link #forward} and {@link #infer} run the layers from the first to the last. {@link #backward} applies the chain
+ * rule from the last to the first: a layer's dx is the dy of the layer before it.
  *
- * <p>Shapes are checked along the chain before anything runs, up to the first layer that is not built in. When a layer
- * refuses a batch later (for its shape, behind such a layer, or for a NaN, say), the layers before it have already processed the batch: their running
- * statistics have moved.
+ * <p>Shapes are checked along the chain before anything runs, up to the first layer that is not built in. A layer may
+ * still refuse the batch when its turn comes: for a NaN, or for a shape that depends on a layer not built in. By then
+ * the layers before it have processed the batch, and their running statistics have moved.
  *
  * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
  * network, nested networks included.
  *
- * <p>Memory: the last training pass, with the intermediate results and gradients between the layers, is kept until the
- * next one. A {@link #folded} copy that only infers keeps none.
+ * <p>Memory: a network keeps its last training pass, with the results and gradients between the layers, until the next
+ * one. A {@link #folded} copy that only infers keeps none.
  *
- * <p>Threads: as {@link Layer} says. One {@code infer} while another thread trains may see parameters of different
- * steps; to serve one consistent model, serve a {@link #folded} one, or {@link #restore} a copy and serve that. Either is
- * to be made between two steps, by the thread that trains.
+ * <p>Threads: as {@link Layer} says. An {@code infer} while another thread trains may see parameters of different
+ * steps. To serve one consistent model, let the thread that trains make a copy between two steps, {@link #folded} or
+ * {@linkplain #restore restored}, and serve that.
  */
 public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private final List<Layer> layers;
     private final List<Step> steps;
 
-    /** What backward needs: the layers' passes, the input of each step, and y. A user's layer stands for its pass. */
+    /** What backward needs: each layer's pass (a user's layer itself), the input of each step, and y. */
     record Pass(List<Object> ofLayers, List<Matrix> inputs, Matrix y) {}
 
     /**
@@ -43,7 +43,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
      *
      * @param layers the layers, first to last
      * @throws IllegalArgumentException if a layer or parameter object occurs twice
-     * @throws IllegalStateException if {@link #state} of a layer fails because two of its parameters have the same name
+     * @throws IllegalStateException if two parameters of a layer have the same name, so that its {@link #state} fails
      */
     public Network(Layer... layers) {
         Checks.requireNonNull(layers, "Network.new", "layers");
@@ -66,7 +66,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
                 nested.requireDistinct(seen, where + ": " + place);
                 continue;
             }
-            layer.state(); // refused now, and not when it is to be saved, where names are not distinct
+            layer.state(); // refuses equal names now rather than when the model is to be saved
             for (Parameter parameter : layer.parameters()) {
                 if (!seen.add(parameter)) {
                     throw Checks.occursTwice(where, "parameter " + parameter.name() + " of " + place);
@@ -105,7 +105,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
             restoreLayers(copy);
         } catch (RuntimeException | Error refusal) {
             try {
-                restoreLayers(old); // all or nothing: a layer may refuse a value when those before it have taken theirs
+                restoreLayers(old); // all or nothing: the layers before the one that refused have taken theirs
             } catch (RuntimeException | Error another) {
                 if (another != refusal) {
                     refusal.addSuppressed(another);
@@ -133,14 +133,14 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     public Matrix forward(Matrix x) {
         super.forget();
         requireInput(x, Method.FORWARD);
-        forget(); // the layers' passes too: they refer to arrays that are now written anew
+        forget(); // the layers' passes too: their arrays are about to be overwritten
         List<Object> ofLayers = new ArrayList<>(layers.size());
         List<Matrix> inputs = new ArrayList<>(steps.size());
         Matrix y = x;
         for (Step step : steps) {
             inputs.add(y);
             y = output(step, "forward", Step::forward, y);
-            step.layers.forEach(layer -> ofLayers.add(passOf(layer))); // now: a user's layer may run it again
+            step.layers.forEach(layer -> ofLayers.add(passOf(layer))); // now: a later user's layer may run it again
         }
         remember(new Pass(ofLayers, inputs, y));
         return y;
@@ -156,7 +156,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         return y;
     }
 
-    /** The y of a step, which has a row for each row of its x. */
+    /** Runs a step forward and requires a y with as many rows as x. */
     private Matrix output(Step step, String method, BiFunction<Step, Matrix, Matrix> work, Matrix x) {
         Matrix y = run(step, method, work, x);
         if (y == null || y.rows() != x.rows()) {
@@ -166,7 +166,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         return y;
     }
 
-    /** Lets a step work; its refusal is told with its place in this network. */
+    /** Runs a step; a refusal gets the step's place in this network in front. */
     private Matrix run(Step step, String method, BiFunction<Step, Matrix, Matrix> work, Matrix matrix) {
         try {
             return work.apply(step, matrix);
@@ -202,7 +202,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         }
     }
 
-    /** Runs backward of all steps but the first, and returns what the first one's is given. */
+    /** Runs backward through all steps but the first, and returns the dy of the first. */
     private Matrix backwardToSecond(Matrix dy) {
         requireLastPass("");
         Matrix y = requirePass().y;
@@ -214,11 +214,11 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         return dx;
     }
 
-    /** The dx of a step, which has the shape of its x. */
+    /** Runs a step backward and requires a dx of the shape of its x. */
     private Matrix backward(int i, Matrix dy) {
         Step step = steps.get(i);
         Matrix dx = run(step, "backward", Step::backward, dy);
-        requireLastPass(""); // a user's layer may have run others again
+        requireLastPass(""); // a user's layer may have run another one forward
         Matrix x = requirePass().inputs.get(i);
         if (dx == null || dx.rows() != x.rows() || dx.columns() != x.columns()) {
             Checks.requireShape(dx, x.rows(), x.columns(), place(step.index, "backward"), "dx");
@@ -226,7 +226,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         return dx;
     }
 
-    /** Refuses what is not the layers' last pass; outer is where this network stands. */
+    /** Requires that no layer has run another forward since this network's. {@code outer} is where this one stands. */
     private void requireLastPass(String outer) {
         Pass pass = requirePass();
         for (int i = 0; i < layers.size(); i++) {
@@ -251,23 +251,23 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     }
 
     /**
-     * {@return a network for inference in which each batch norm that directly follows an affine layer is merged into it}
-     * It is a copy as of now: what is done to this network later, or to the copy, changes nothing in the other.
+     * {@return a network for inference, with each batch norm that directly follows an affine layer merged into it} It
+     * is a copy: later changes to one network do not affect the other.
      *
      * <p>The affine layer has the coefficients
      * <pre>{@code
      * W' = W·γ/√(σ² + ε)
      * b' = (b − μ)·γ/√(σ² + ε) + β
      * }</pre>
-     * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be copied; then fold
-     * the networks around it, {@code new Network(front.folded(), own, back.folded())}, where own is a second instance
-     * of that layer, restored from the state of the first.
+     * All other layers are copied, nested networks as folded ones. A layer of a user's type cannot be copied. Fold the
+     * networks before and after it instead, {@code new Network(front.folded(), own, back.folded())}, where own is a
+     * second instance of that layer, restored from the state of the first.
      *
-     * <p>Numerical behavior: folding saves a pass over the batch and gives up the promise that a batch norm is exact
-     * given what it receives: y is {@code x·W' + b'}, and what cancels between the terms is lost, as in any affine
-     * layer. W' and b' are formed in twice the working precision and rounded once. With k inputs, {@code u = 2⁻⁵³} and
-     * {@code γₖ = k·u/(1 − k·u)}, the error of an entry of y against the exact batch norm of the exact {@code x·W + b}
-     * is at most {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
+     * <p>Numerical behavior: folding saves a pass over the batch and gives up the accuracy of {@link BatchNorm}: y is
+     * {@code x·W' + b'}, and digits that cancel between the terms are lost, as in any affine layer. W' and b' are
+     * formed in twice the working precision and rounded once. With k inputs, {@code u = 2⁻⁵³} and {@code
+     * γₖ = k·u/(1 − k·u)}, the error of an entry of y against the exact batch norm of the exact {@code x·W + b} is at
+     * most {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
      *
      * @throws IllegalArgumentException if a layer is of a user's type; or if, in a batch norm to be merged, {@code σ² +
      *     ε} is 0, the number of columns is not that of the affine layer's outputs, or a folded coefficient is NaN or

@@ -9,9 +9,9 @@ import java.util.WeakHashMap;
 import java.util.function.IntFunction;
 
 /**
- * Changes parameters by their gradients: stochastic gradient descent, with momentum, or Adam.
+ * Updates parameters by their gradients: stochastic gradient descent, plain or with momentum, or Adam.
  *
- * <p>With w the value of a parameter, g its gradient and η the rate, a {@link #step} is
+ * <p>A {@link #step} computes, entry by entry, with w the value of a parameter, g its gradient and η the learning rate,
  * <pre>{@code
  * sgd(η)              w ← w − η·g
  * sgd(η, μ)           b ← μ·b + g                        b begins at 0
@@ -20,21 +20,21 @@ import java.util.function.IntFunction;
  *                     v ← β₂·v + (1 − β₂)·g²             v begins at 0
  *                     w ← w − η/(1 − β₁ᵗ)·m/(√v/√(1 − β₂ᵗ) + ε)   in the parameter's step t = 1, 2, …
  * }</pre>
- * entry by entry; these are PyTorch's {@code SGD} (without dampening and Nesterov's variant) and {@code Adam}. With
- * {@linkplain #withWeightDecay weight decay λ} the w on the right is (1 − η·λ)·w. Each product that is added to
- * something is a fused multiply-add, so {@code sgd(η)} is {@link Matrix#plusScaled w.plusScaled(−η, g)} to the bit. NaN
- * and ±Infinity pass through IEEE 754 arithmetic.
+ * These are PyTorch's {@code SGD} (without dampening and Nesterov's variant) and {@code Adam}. With {@linkplain
+ * #withWeightDecay weight decay λ} the w on the right is (1 − η·λ)·w. Each product that is added to something is a
+ * fused multiply-add, so {@code sgd(η)} is {@link Matrix#plusScaled w.plusScaled(−η, g)} to the bit. NaN and ±Infinity
+ * pass through IEEE 754 arithmetic.
  *
- * <p>b, m, v and t belong to a {@link Parameter} object, from its first step on, and are kept as long as both the
- * optimizer and the parameter exist: one array of the parameter's size for momentum, two for Adam. So one optimizer may
- * serve several networks, and two may serve one, such as one with decay for weights and one without for the rest.
+ * <p>Each {@link Parameter} object has its own b, m, v and t, from its first step on: one array of the parameter's size
+ * for momentum, two for Adam. They are kept while both the optimizer and the parameter exist. So one optimizer may
+ * serve several networks, and several may serve one: one with decay for the weights, say, and one without for the rest.
  *
  * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
  * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for
  * stochastic optimization</a>, ICLR. I. Loshchilov, F. Hutter, 2019, <a
  * href="https://arxiv.org/abs/1711.05101">Decoupled weight decay regularization</a>, ICLR.
  *
- * <p>Threads: for one thread at a time, the one that trains. A parameter's value is replaced as a whole, so other
+ * <p>Threads: for one thread at a time, the one that trains. A parameter's value is replaced atomically, so other
  * threads may infer meanwhile.
  */
 public final class Optimizer {
@@ -49,7 +49,7 @@ public final class Optimizer {
         void apply(double keep, double rate, double[] w, double[] g, double[] updated);
     }
 
-    /** Updates are made by the number of entries. */
+    /** {@code updates} makes the update of a parameter with the given number of entries. */
     private Optimizer(String rule, IntFunction<Update> updates, double rate, double weightDecay) {
         this.rule = rule;
         this.updates = updates;
@@ -61,7 +61,7 @@ public final class Optimizer {
      * {@return plain gradient descent}
      *
      * @param rate the learning rate η, at least 0 and finite
-     * @throws IllegalArgumentException if the rate is not such a number
+     * @throws IllegalArgumentException if the rate is out of range
      */
     public static Optimizer sgd(double rate) {
         Checks.requireFiniteNotNegative(rate, "Optimizer.sgd", "rate");
@@ -90,7 +90,7 @@ public final class Optimizer {
      * {@return Adam with the usual constants, β₁ = 0.9, β₂ = 0.999, ε = 1e-8}
      *
      * @param rate the learning rate η, at least 0 and finite; often 0.001
-     * @throws IllegalArgumentException if the rate is not such a number
+     * @throws IllegalArgumentException if the rate is out of range
      */
     public static Optimizer adam(double rate) {
         return adam(rate, 0.9, 0.999, 1e-8);
@@ -99,9 +99,9 @@ public final class Optimizer {
     /**
      * {@return Adam}
      *
-     * <p>An entry of w whose gradient has been 0 since the first step does not change. With ε = 0 it becomes NaN, and
-     * one whose (1 − β₂)·g² underflows, at |g| below about 5e-161, becomes infinite. Where (1 − β₂)·g² overflows, v is
-     * +Infinity from then on and w stops changing, or becomes NaN where g − m overflows too.
+     * <p>An entry of w whose gradient has been 0 since the first step does not change. With ε = 0, however, it becomes
+     * NaN, and one whose (1 − β₂)·g² underflows, at |g| below about 5e-161, becomes infinite. Where (1 − β₂)·g²
+     * overflows, v is +Infinity from then on; w stops changing, or becomes NaN where g − m overflows too.
      *
      * @param rate the learning rate η, at least 0 and finite
      * @param beta1 β₁, the decay rate of the running mean of the gradients; at least 0 and less than 1
@@ -147,14 +147,14 @@ public final class Optimizer {
     }
 
     /**
-     * {@return a new optimizer of this one's rule and rate, without its memory of steps, that multiplies w by 1 − η·λ
-     * in each step}
+     * {@return a new optimizer with this one's rule and rate, but no memory of its steps, that also multiplies w by
+     * {@code 1 − η·λ} in each step}
      *
      * <p>The decay is decoupled: it does not pass through b, m and v (Loshchilov and Hutter). Adam with it is PyTorch's
-     * {@code AdamW}; {@code SGD} there adds λ·w to the gradient instead, which without momentum is the same.
+     * {@code AdamW}. PyTorch's {@code SGD} adds λ·w to the gradient instead, which is the same without momentum only.
      *
      * @param weightDecay λ, at least 0 and finite
-     * @throws IllegalArgumentException if λ is not such a number
+     * @throws IllegalArgumentException if λ is out of range
      */
     public Optimizer withWeightDecay(double weightDecay) {
         Checks.requireFiniteNotNegative(weightDecay, "Optimizer.withWeightDecay", "weightDecay");
@@ -167,22 +167,22 @@ public final class Optimizer {
     }
 
     /**
-     * Replaces the learning rate, as from the next step on: a schedule calls it before each step or epoch.
+     * Replaces the learning rate, from the next step on. A schedule calls this before each step or epoch.
      *
      * @param rate the learning rate η, at least 0 and finite
-     * @throws IllegalArgumentException if the rate is not such a number
+     * @throws IllegalArgumentException if the rate is out of range
      */
     public void setRate(double rate) {
         this.rate = Checks.requireFiniteNotNegative(rate, "Optimizer.setRate", "rate");
     }
 
     /**
-     * Gives every parameter the value that follows from its value and its gradient. After a refusal all parameters and
-     * what is remembered of them are as before.
+     * Updates every parameter from its value and its gradient. After a refusal all parameters, and what is remembered
+     * of them, are as before.
      *
      * @param parameters the parameters, each one once
      * @throws IllegalArgumentException if a parameter occurs twice
-     * @throws IllegalStateException if there has been no backward pass for a parameter yet
+     * @throws IllegalStateException if a parameter has no gradient yet
      */
     public void step(List<Parameter> parameters) {
         requireReady(parameters);

@@ -3,24 +3,24 @@ package io.github.backnorm;
 /**
  * A trainable matrix of a layer and the gradient of the loss with respect to it.
  *
- * <p>A layer's {@code backward} sets the gradient, overwriting the one before; a training step reads it and sets the
- * value. Both are immutable matrices, so what was read stays what it was.
+ * <p>A layer's {@code backward} overwrites the gradient; a training step reads it and replaces the value. Both are
+ * immutable matrices: one that you have read does not change.
  *
- * <p>Threads: the value is replaced as a whole and at once, so that other threads may infer while one trains. The
- * gradient belongs to the thread that trains.
+ * <p>Threads: the value is replaced atomically, so other threads may infer while one trains. The gradient belongs to
+ * the thread that trains.
  */
 public final class Parameter {
     private final String name;
     private volatile Matrix value;
     private Matrix gradient;
-    private boolean shown; // the gradient, so that its array must stay as it is
+    private boolean shown; // whether a caller may have the gradient, so that its array must not be reused
 
     /**
      * Makes a parameter without a gradient.
      *
-     * @param name the name, not empty and without dots; the default {@link Layer#state} needs the names within a layer
-     *     to be distinct
-     * @param value the initial value; its shape is the parameter's for good
+     * @param name the name, not empty and without dots; distinct within a layer, as the default {@link Layer#state}
+     *     requires
+     * @param value the initial value; every later value has its shape
      * @throws IllegalArgumentException if the name is empty or has a dot
      */
     public Parameter(String name, Matrix value) {
@@ -63,7 +63,7 @@ public final class Parameter {
         return ownGradient();
     }
 
-    /** The gradient, for the library, which neither keeps nor shows it. */
+    /** The gradient, for the library's own use: its array may be reused, so it is neither kept nor passed on. */
     Matrix ownGradient() {
         if (!hasGradient()) {
             throw Checks.noGradient("Parameter.gradient", name);
@@ -76,8 +76,8 @@ public final class Parameter {
     }
 
     /**
-     * An array for the next gradient: that of the present one, if no caller has seen it, else a new one. There is no
-     * gradient then until the next one is set.
+     * An array for the next gradient: that of the current one if no caller can have it, else a new one. Until the next
+     * gradient is set there is none.
      */
     double[] roomForGradient(int length) {
         boolean again = gradient != null && !shown;
@@ -87,7 +87,7 @@ public final class Parameter {
     }
 
     /**
-     * Replaces the gradient. A layer calls this in {@code backward}; so may code that adds up or clips gradients.
+     * Replaces the gradient. A layer calls this in {@code backward}; code that accumulates or clips gradients may too.
      *
      * @param gradient a matrix of the value's shape
      * @throws IllegalArgumentException if the shapes differ
@@ -98,7 +98,7 @@ public final class Parameter {
         shown = true;
     }
 
-    /** Sets a gradient of the right shape whose array is the library's own. */
+    /** Replaces the gradient by one of the right shape whose array no caller has. */
     void setOwnGradient(Matrix gradient) {
         this.gradient = gradient;
         shown = false;

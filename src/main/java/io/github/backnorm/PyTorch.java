@@ -27,12 +27,12 @@ import java.util.regex.Pattern;
  * </table>
  *
  * <p>The tensors do not say which modules a model has: {@code ReLU} and others have no tensors, and ε and momentum are
- * not stored as tensors. So a text goes with them, as metadata entry {@value #MODULES} of the file or as an argument,
- * and nothing is guessed. It lists the modules as {@code print(model)} does, or as Python makes them:
+ * not stored as tensors. Nothing is guessed: a text lists the modules, as metadata entry {@value #MODULES} of the file
+ * or as an argument. It has the form of {@code print(model)} or of the constructor calls in Python:
  * <pre>{@code
  * Linear(64, 100), BatchNorm1d(100, eps=0.00001, momentum=0.1), ReLU(), Linear(100, 10)
  * }</pre>
- * {@code eps} and {@code momentum} must be there, sizes need not.
+ * {@code eps} and {@code momentum} are required, sizes are optional.
  *
  * <p>A network that {@code PyTorch.stateDict(network).writeTo(file)} wrote is loaded in Python by
  * <pre>{@code
@@ -40,13 +40,13 @@ import java.util.regex.Pattern;
  * model.load_state_dict(safetensors.torch.load_file("network.safetensors"), strict=True)
  * logits = model.eval()(x)
  * }</pre>
- * with the ε of the batch norms where it is not 1e-5. Python writes a file that {@link #network(Safetensors)} takes by
+ * where a batch norm whose ε is not 1e-5 gets it as {@code eps}. A file for {@link #network(Safetensors)} is written by
  * <pre>{@code
  * safetensors.torch.save_file(model.state_dict(), "network.safetensors", metadata={"modules": str(model)})
  * }</pre>
  *
- * <p>Numerical behavior: values are transferred exactly in both directions. {@code num_batches_tracked}, which has no
- * counterpart here and which PyTorch does not use when it has a momentum, is written as 0 and ignored when reading.
+ * <p>Numerical behavior: values are transferred exactly in both directions. {@code num_batches_tracked} is written as 0
+ * and ignored when read: it has no counterpart here, and PyTorch does not use it when it has a momentum.
  */
 public final class PyTorch {
     private static final String MODULES = "modules";
@@ -54,7 +54,7 @@ public final class PyTorch {
     private static final String BATCH_NORM = "BatchNorm1d";
     private static final String RELU = "ReLU";
 
-    /** The arguments of the modules' constructors, in PyTorch's order; those that only a print names at the end. */
+    /** The arguments of the modules' constructors in PyTorch's order; those that are always named come last. */
     private static final Map<String, List<String>> ARGUMENTS = Map.of(
             LINEAR, List.of("in_features", "out_features", "bias"),
             BATCH_NORM, List.of("num_features", "eps", "momentum", "affine", "track_running_stats", "bias"),
@@ -63,14 +63,14 @@ public final class PyTorch {
     private static final Pattern SEQUENTIAL =
             Pattern.compile("\\s*(?:torch\\.)?(?:nn\\.)?Sequential\\((.*)\\)\\s*", Pattern.DOTALL);
 
-    /** A module of a list: its index, as a print has it, its name, and its arguments. */
-    private static final Pattern MODULE = Pattern.compile(
-            "\\s*(?:\\((\\d+)\\):\\s*)?(?:torch\\.)?(?:nn\\.)?([A-Za-z_]\\w*)(?:\\(([^()]*)\\))?[ \\t\\r]*(?:,|\\n|$)\\s*");
+    /** A module of a list: its index, if the list is printed, its name and its arguments. */
+    private static final Pattern MODULE = Pattern.compile("\\s*(?:\\((\\d+)\\):\\s*)?(?:torch\\.)?(?:nn\\.)?"
+            + "([A-Za-z_]\\w*)(?:\\(([^()]*)\\))?[ \\t\\r]*(?:,|\\n|$)\\s*");
 
     private PyTorch() {}
 
     /**
-     * {@return the state dict of the network, as F64 tensors, with the modules as a metadata entry} For a model in single
+     * {@return the state dict of the network, as F64 tensors, with the modules as a metadata entry} For single
      * precision see {@link Safetensors#asFloat32}.
      *
      * @param network a network of {@code Affine}, {@code BatchNorm} and {@code ReLU} layers
@@ -110,7 +110,7 @@ public final class PyTorch {
         return Safetensors.stored(row, row.columns());
     }
 
-    /** The fewest digits that give the number back; {@link Double#toString} has others on other JDKs. */
+    /** The fewest digits that identify the number. Those of {@link Double#toString} depend on the JDK. */
     private static String digits(double value) {
         BigDecimal exact = new BigDecimal(value);
         int precision = 1;
@@ -124,8 +124,8 @@ public final class PyTorch {
      * {@return a network of the modules that the file lists, with their parameters and running statistics}
      *
      * @param file a state dict with metadata entry {@value #MODULES}
-     * @throws IllegalArgumentException if the file has no such entry, or as {@link #network(Safetensors, String)}
-     *     says
+     * @throws IllegalArgumentException if the file has no such entry, or for a reason that {@link
+     *     #network(Safetensors, String)} gives
      */
     public static Network network(Safetensors file) {
         String modules = Checks.requireNonNull(file, "PyTorch.network", "file")
@@ -136,7 +136,7 @@ public final class PyTorch {
                     "PyTorch.network",
                     "metadata entry " + MODULES,
                     "missing",
-                    "the modules as print(model) shows them; pass them as argument");
+                    "the modules as print(model) shows them; pass them as an argument");
         }
         return network(file, modules);
     }
@@ -146,8 +146,8 @@ public final class PyTorch {
      * Linear} with {@code bias=False} becomes an {@code Affine} with zero bias.
      *
      * @param file a state dict; its own metadata entry {@value #MODULES}, if any, is ignored
-     * @param modules the modules as {@code print(model)} shows them, or as Python makes them
-     * @throws IllegalArgumentException if the text is not understood; if there is a module other than {@code Linear},
+     * @param modules the modules, as {@code print(model)} or constructor calls in Python show them
+     * @throws IllegalArgumentException if the text has another form; if there is a module other than {@code Linear},
      *     {@code BatchNorm1d} and {@code ReLU}; if a batch norm is without ε or momentum or has {@code affine=False} or
      *     {@code track_running_stats=False}; if a tensor is missing, has another shape than the modules say or belongs
      *     to none of them; or if a running statistic is not finite or a variance is negative
@@ -181,7 +181,7 @@ public final class PyTorch {
         return new Network(layers.toArray(Layer[]::new));
     }
 
-    /** A module of the list, which takes its tensors out of those of the file. */
+    /** A module of the list. It removes its tensors from those of the file, so that what remains belongs to none. */
     private static final class Module {
         private final String prefix;
         private final String name;
@@ -250,8 +250,8 @@ public final class PyTorch {
         }
 
         private BatchNorm batchNorm() {
-            String affine = "; BatchNorm is never without (affine=False)";
-            String tracked = "; BatchNorm is never without (track_running_stats=False)";
+            String affine = "; BatchNorm does not support affine=False";
+            String tracked = "; BatchNorm does not support track_running_stats=False";
             if (!flag("affine", true)) {
                 throw refusal("affine", "False", "True" + affine);
             }
@@ -274,7 +274,7 @@ public final class PyTorch {
             return layer;
         }
 
-        /** The bias, which is zero if there is none. */
+        /** The bias; zeros if there is none. */
         private Matrix bias(int size) {
             return flag("bias", tensors.containsKey(prefix + "bias")) ? take("bias", 1, "") : Matrix.zeros(1, size);
         }

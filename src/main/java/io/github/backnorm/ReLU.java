@@ -6,11 +6,11 @@ import java.util.function.IntFunction;
 /**
  * Rectified linear unit, entry by entry: {@code a = max(y, 0)}.
  *
- * <p>Shapes: input and output are N×L, for any N and L. The x and y of {@link Layer} are y and a here and in the
+ * <p>Shapes: input and output are N×L, for any N and L. What {@link Layer} calls x and y is y and a here and in the
  * derivation.
  *
- * <p>Given {@code da = ∂L/∂a}, {@link #backward} computes {@code dy = da} where y &gt; 0 and {@code dy = 0}
- * elsewhere, at the kink y = 0 too.
+ * <p>Given {@code da = ∂L/∂a}, {@link #backward} computes {@code dy = da} where y &gt; 0 and {@code dy = 0} elsewhere,
+ * including the kink y = 0.
  *
  * <p>Numerical behavior: exact. Zeros are +0.0; where y is NaN, a and dy are NaN.
  *
@@ -18,7 +18,7 @@ import java.util.function.IntFunction;
  */
 public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
 
-    /** What backward needs: the output, which is above 0, NaN or 0 where the input is above 0, NaN or another number. */
+    /** What backward needs: the output. It is above 0 or NaN exactly where the input is, and 0 elsewhere. */
     record Pass(Matrix y) {}
 
     /** Makes the layer. */

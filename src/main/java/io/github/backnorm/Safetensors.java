@@ -15,8 +15,8 @@ import java.util.Map;
 import java.util.Objects;
 
 /**
- * The content of a file in the safetensors format: tensors by name, and metadata, which are texts by name. An
- * immutable value; two are equal when tensors and metadata are.
+ * The content of a file in the safetensors format: tensors by name, and metadata, which are texts by name. It is
+ * immutable; two are equal if their tensors and metadata are.
  *
  * <p>A state goes to a file and comes back with the same bits:
  * <pre>{@code
@@ -32,8 +32,8 @@ import java.util.Objects;
  * magnitude. States are written as F64, or after {@link #asFloat32} as F32; what was read keeps its type. ±Infinity and
  * −0.0 are kept; NaN stays NaN, without its payload.
  *
- * <p>The same tensors and metadata give the same bytes, whatever their order in a map: tensors are in the order of type
- * and then name, metadata in the order of names.
+ * <p>The same tensors and metadata give the same bytes, whatever their order in a map: tensors are ordered by type and
+ * then by name, metadata by name.
  *
  * <p>Threads: safe for use by any number of them.
  *
@@ -50,12 +50,12 @@ public final class Safetensors {
         this.tensors = Collections.unmodifiableMap(tensors);
     }
 
-    /** The content of these tensors and metadata, all of whose names and texts are known to be right. */
+    /** The content with these tensors and metadata, whose names and texts must be valid. */
     static Safetensors of(Map<String, StoredTensor> tensors, Map<String, String> metadata) {
         return new Safetensors(new SafetensorsFile(tensors, metadata));
     }
 
-    /** A tensor of a file: its type, its shape, and its entries as a matrix. Equal when all three are. */
+    /** A tensor of a file: its type, its shape, and its entries as a matrix. Two are equal if all three are. */
     public static final class Tensor {
         private final StoredTensor stored;
         private final Matrix matrix;
@@ -104,7 +104,7 @@ public final class Safetensors {
         }
     }
 
-    /** Thrown when a file is not in the format, or holds what {@link Safetensors} does not take. */
+    /** Thrown when a file is not in the format, or has content that {@link Safetensors} does not support. */
     public static final class FormatException extends IOException {
         private static final long serialVersionUID = 1;
 
@@ -117,8 +117,8 @@ public final class Safetensors {
      * {@return the content that holds a state: an F64 tensor with two dimensions for each matrix, no metadata}
      *
      * @param state matrices by name, as {@link Layer#state} returns them
-     * @throws IllegalArgumentException if a name is {@code __metadata__}, which the format keeps for itself, or is not
-     *     Unicode
+     * @throws IllegalArgumentException if a name is {@code __metadata__}, which the format reserves, or has half of a
+     *     surrogate pair
      */
     public static Safetensors of(Map<String, Matrix> state) {
         String where = "Safetensors.of";
@@ -131,21 +131,21 @@ public final class Safetensors {
         return of(tensors, Map.of());
     }
 
-    /** An F64 tensor of these dimensions, which have as many entries as the matrix. */
+    /** An F64 tensor of this shape, which must have as many entries as the matrix. */
     static StoredTensor stored(Matrix matrix, Integer... shape) {
         return new StoredTensor(ElementType.F64, List.of(shape), matrix.data());
     }
 
     /**
-     * Reads a file, of which nothing is trusted.
+     * Reads a file and trusts nothing in it.
      *
      * <p>Refused are: a header that is longer than the file or 100 MB, does not begin with an opening brace, is not
      * UTF-8 or not the JSON that the format prescribes, or has a key twice; an unknown type; more than two dimensions;
      * more entries than a matrix can have; offsets that overlap, leave a gap or do not fit type and shape; a file that
      * is shorter or longer than its header says; and an I64 beyond 2⁵³.
      *
-     * <p>Memory is taken once lengths are checked against the size of the file: 64 KiB, 32 bytes for each byte of the
-     * header, and, when all of the header is checked, 8 bytes for each entry of a tensor.
+     * <p>Lengths are checked against the size of the file before memory is allocated: 64 KiB, 32 bytes for each byte of
+     * the header and, once the whole header is checked, 8 bytes for each entry of a tensor.
      *
      * @param file the file
      * @return what it holds
@@ -174,7 +174,8 @@ public final class Safetensors {
 
     /**
      * {@return the tensors' matrices by name, for {@link Layer#restore}; unmodifiable} A file from PyTorch has other
-     * names and transposed weights (which a square weight does not reveal): read it with {@link PyTorch#network}.
+     * names and transposed weights, which the shape of a square weight does not reveal: read it with {@link
+     * PyTorch#network}.
      */
     public Map<String, Matrix> state() {
         Map<String, Matrix> state = new LinkedHashMap<>();
@@ -188,11 +189,11 @@ public final class Safetensors {
     }
 
     /**
-     * {@return this content with one more metadata entry, or with another value for one that it has}
+     * {@return this content with a metadata entry added or replaced}
      *
      * @param key its name
      * @param value its text
-     * @throws IllegalArgumentException if one of them is not Unicode
+     * @throws IllegalArgumentException if one of them has half of a surrogate pair
      */
     public Safetensors withMetadata(String key, String value) {
         Checks.requireUnicode(key, "Safetensors.withMetadata", "key");
@@ -204,7 +205,7 @@ public final class Safetensors {
 
     /**
      * {@return this content with every F64 tensor as F32: half the size, and the type of most models in PyTorch} Each
-     * entry is rounded to the nearest float, ties to even; magnitudes below about 1.4e-45 may become 0.
+     * entry is rounded to the nearest float, ties to even; magnitudes up to 2⁻¹⁵⁰ become 0.
      *
      * @throws IllegalArgumentException if a finite entry is beyond the range of float
      */
@@ -231,9 +232,9 @@ public final class Safetensors {
     }
 
     /**
-     * Writes this content to a file atomically: to a temporary file beside it, which is forced to the disk and then
-     * renamed. A crash leaves the old file or the new one, and perhaps the temporary one, whose name ends with {@code
-     * .tmp}. A symbolic link to a file is followed. The file has the permissions of a newly created one.
+     * Writes this content to a file atomically: it writes a temporary file beside it, forces that to the disk and then
+     * renames it. A crash leaves the old file or the new one, and perhaps the temporary one, whose name ends with
+     * {@code .tmp}. A symbolic link to a file is followed. The file has the permissions of a newly created one.
      *
      * @param file the file; replaced if it exists
      * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB

@@ -5,14 +5,14 @@ import java.util.List;
 import java.util.function.IntFunction;
 
 /**
- * What a {@link Network} runs at a time: a layer, or a batch norm and the ReLU after it, which run as one. Which layers
- * these are, and in which arrays they write, is decided when the network is made.
+ * A step of a {@link Network}: one layer, or a batch norm and the ReLU after it, which run as one. The steps, and the
+ * arrays that they write to, are chosen when the network is made.
  *
- * <p>What passes between two of the library's own layers, nobody else sees. It lies in an array that is used again for the
- * next batch. Every other result is a new array.
+ * <p>Nobody else sees what passes between two {@link ArrayLayer}s of a network. So its array is used again for the next
+ * batch. Every other result is a new array.
  */
 abstract class Step {
-    /** The number of the first layer in its network. */
+    /** The index of the first layer in its network. */
     final int index;
 
     final List<Layer> layers;
@@ -49,7 +49,7 @@ abstract class Step {
         return List.copyOf(steps);
     }
 
-    /** Where arrays come from in front of each layer, and after the last one. */
+    /** Where arrays come from: entry i for what passes between the layers i − 1 and i. */
     private static List<IntFunction<double[]>> rooms(List<Layer> layers) {
         List<IntFunction<double[]>> rooms = new ArrayList<>();
         for (int i = 0; i <= layers.size(); i++) {
@@ -62,7 +62,7 @@ abstract class Step {
         return rooms;
     }
 
-    /** Gives the array of the time before, if it has the length that is asked for. */
+    /** Gives the same array again, as long as the length is the same. */
     private static final class Reused implements IntFunction<double[]> {
         private static final double[] NONE = {};
 
@@ -71,7 +71,7 @@ abstract class Step {
         @Override
         public double[] apply(int length) {
             if (array.length != length) {
-                array = NONE; // so that memory need not hold both
+                array = NONE; // frees the old one before the new one is allocated
                 array = new double[length];
             }
             return array;
@@ -111,7 +111,7 @@ abstract class Step {
         }
     }
 
-    /** y is the ReLU's. The gradient behind it is masked where it lies, if that is an array of the network. */
+    /** y is the output of the ReLU, whose dy is masked in place if it lies in an array of the network. */
     private static final class OfBatchNormAndReLU extends Step {
         private final BatchNorm norm;
         private final ReLU relu;

@@ -454,7 +454,7 @@ final class LayerTest {
         assertThatIllegalStateException()
                 .isThrownBy(layer::state)
                 .withMessage("Bare.state: two parameters have the name a, expected one;"
-                        + " a layer made of layers hands state and restore on");
+                        + " a layer made of layers must delegate state and restore to them");
     }
 
     @Test

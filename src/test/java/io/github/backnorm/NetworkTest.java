@@ -355,7 +355,7 @@ final class NetworkTest {
         assertThatIllegalStateException()
                 .isThrownBy(() -> new Network(new ReLU(), new Network(layer)))
                 .withMessage("Bare.state: two parameters have the name a, expected one;"
-                        + " a layer made of layers hands state and restore on");
+                        + " a layer made of layers must delegate state and restore to them");
     }
 
     private static Refusal duplicate(String what, Layer... layers) {

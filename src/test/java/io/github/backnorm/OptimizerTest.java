@@ -242,7 +242,7 @@ final class OptimizerTest {
                         List.of(good, without),
                         IllegalStateException.class,
                         "Optimizer.step: parameters[1] (bias) has no gradient yet;"
-                                + " call backward first, which has to set it"));
+                                + " call backward, which must set it"));
     }
 
     @ParameterizedTest(name = "{2}")

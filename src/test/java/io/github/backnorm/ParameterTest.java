@@ -111,7 +111,6 @@ final class ParameterTest {
     private void assertNoGradient() {
         assertThatIllegalStateException()
                 .isThrownBy(weight::gradient)
-                .withMessage(
-                        "Parameter.gradient: weight has no gradient yet; call backward first, which has to set it");
+                .withMessage("Parameter.gradient: weight has no gradient yet; call backward, which must set it");
     }
 }

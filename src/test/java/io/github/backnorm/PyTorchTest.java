@@ -177,7 +177,7 @@ final class PyTorchTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage(
                         "PyTorch.network: metadata entry modules is missing, expected the modules as print(model) shows"
-                                + " them; pass them as argument");
+                                + " them; pass them as an argument");
     }
 
     static List<Arguments> refusedModules() {
@@ -197,12 +197,12 @@ final class PyTorchTest {
                         "module 1 (BatchNorm1d): BatchNorm.new: epsilon is -1.0, expected at least 0 and finite"),
                 arguments(
                         "Linear, BatchNorm1d(5, affine=False)",
-                        "module 1 (BatchNorm1d): affine is False, expected True; BatchNorm is never without"
-                                + " (affine=False)"),
+                        "module 1 (BatchNorm1d): affine is False, expected True; BatchNorm does not support"
+                                + " affine=False"),
                 arguments(
                         "Linear, BatchNorm1d(5, track_running_stats=False)",
-                        "module 1 (BatchNorm1d): track_running_stats is False, expected True; BatchNorm is never"
-                                + " without (track_running_stats=False)"),
+                        "module 1 (BatchNorm1d): track_running_stats is False, expected True; BatchNorm does"
+                                + " not support track_running_stats=False"),
                 arguments(
                         "Linear, BatchNorm1d(5, affine=No)",
                         "module 1 (BatchNorm1d): affine is \"No\", expected True or False"),
@@ -225,8 +225,8 @@ final class PyTorchTest {
                 arguments("Linear, Linear", "module 1 (Linear): tensor 1.weight is F64 [5], expected one of rank 2"),
                 arguments(
                         "BatchNorm1d(3, 1e-5, 0.1)",
-                        "module 0 (BatchNorm1d): tensor 0.weight is F64 [5, 3], expected one of rank 1; BatchNorm is"
-                                + " never without (affine=False)"),
+                        "module 0 (BatchNorm1d): tensor 0.weight is F64 [5, 3], expected one of rank 1; BatchNorm does"
+                                + " not support affine=False"),
                 arguments(
                         "Linear, Dropout(p=0.5)",
                         "module 1: type is \"Dropout\", expected Linear, BatchNorm1d or ReLU;"

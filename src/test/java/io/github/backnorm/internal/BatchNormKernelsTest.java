@@ -54,7 +54,7 @@ final class BatchNormKernelsTest {
         }
     }
 
-    /** Some rows and columns in the middle of larger arrays, what the kernels are given with them, and what they give. */
+    /** Some rows and columns in the middle of larger arrays, with what the kernels are given and what they give. */
     private static final class Block {
         private static final int FIRST_ROW = 1;
 

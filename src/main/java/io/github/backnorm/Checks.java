@@ -1,8 +1,6 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Elementwise;
-import io.github.backnorm.internal.safetensors.FormatFault;
-import io.github.backnorm.internal.safetensors.SafetensorsFile;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -89,13 +87,6 @@ final class Checks {
         }
     }
 
-    static void requireEntries(Matrix matrix, String where, String what) {
-        requireNonNull(matrix, where, what);
-        if (matrix.data().length == 0) {
-            throw refusal(where, what, shape(matrix), "at least 1 row and 1 column");
-        }
-    }
-
     static void requireFinite(Matrix matrix, String where, String what) {
         int index = Elementwise.firstNonFinite(matrix.data());
         if (index >= 0) {
@@ -139,19 +130,6 @@ final class Checks {
         return state;
     }
 
-    static void requireTensorName(String name, String where) {
-        if (requireUnicode(name, where, "a name").equals(SafetensorsFile.METADATA)) {
-            throw refusal(where, "a name", name, "any other, for the format keeps this one for metadata");
-        }
-    }
-
-    static String requireUnicode(String text, String where, String what) {
-        if (!SafetensorsFile.isUnicode(requireNonNull(text, where, what))) {
-            throw refusal(where, what, FormatFault.quoted(text), "Unicode without halves of surrogate pairs");
-        }
-        return text;
-    }
-
     static IllegalArgumentException occursTwice(String where, String what) {
         return new IllegalArgumentException(where + ": " + what + " occurs twice, expected once");
     }
@@ -161,28 +139,8 @@ final class Checks {
                 where + ": " + what + " has no gradient yet; call backward, which must set it");
     }
 
-    static IllegalStateException duplicateName(String where, String name) {
-        return new IllegalStateException(where + ": two parameters have the name " + name
-                + ", expected one; a layer made of layers must delegate state and restore to them");
-    }
-
     static IllegalArgumentException refusal(String where, String what, Object actual, String expected) {
         return new IllegalArgumentException(text(where, what, actual, expected));
-    }
-
-    /**
-     * A layer's refusal with the layer's place in its network instead of the layer's own {@code <Type>.<method>}. An
-     * exception of a subclass, or without a message, is returned as it is.
-     */
-    static IllegalArgumentException inLayer(
-            Layer layer, String place, String method, IllegalArgumentException refusal) {
-        String message = refusal.getMessage();
-        if (refusal.getClass() != IllegalArgumentException.class || message == null) {
-            return refusal;
-        }
-        String where = typeName(layer) + "." + method + ": ";
-        String what = message.startsWith(where) ? message.substring(where.length()) : message;
-        return new IllegalArgumentException(place + ": " + what, refusal);
     }
 
     static String place(int index, Layer layer) {

@@ -77,7 +77,9 @@ public interface Layer {
         Map<String, Matrix> state = new LinkedHashMap<>();
         for (Parameter parameter : parameters()) {
             if (state.put(parameter.name(), parameter.value()) != null) {
-                throw Checks.duplicateName(Checks.typeName(this) + ".state", parameter.name());
+                throw new IllegalStateException(Checks.typeName(this) + ".state: two parameters have the name "
+                        + parameter.name() + ", expected one; a layer made of layers must delegate state and restore"
+                        + " to them");
             }
         }
         return Collections.unmodifiableMap(state);

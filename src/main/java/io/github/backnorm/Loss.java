@@ -36,7 +36,7 @@ public final class Loss {
      */
     public static Loss softmaxCrossEntropy(Matrix scores, int... labels) {
         String where = "Loss.softmaxCrossEntropy";
-        Checks.requireEntries(scores, where, "scores");
+        requireEntries(scores, where, "scores");
         Checks.requireNonNull(labels, where, "labels");
         Checks.requireLength(
                 labels.length, scores.rows(), where, "labels", scores.rows() + " (one for each row of scores)");
@@ -72,7 +72,7 @@ public final class Loss {
      */
     public static Loss softmaxCrossEntropy(Matrix scores, Matrix targets) {
         String where = "Loss.softmaxCrossEntropy";
-        Checks.requireEntries(scores, where, "scores");
+        requireEntries(scores, where, "scores");
         Checks.requireShape(targets, scores.rows(), scores.columns(), where, "targets");
         Checks.requireFinite(targets, where, "targets");
         Checks.requireNotNegative(targets, where, "targets");
@@ -97,11 +97,18 @@ public final class Loss {
      */
     public static Loss meanSquaredError(Matrix y, Matrix target) {
         String where = "Loss.meanSquaredError";
-        Checks.requireEntries(y, where, "y");
+        requireEntries(y, where, "y");
         Checks.requireShape(target, y.rows(), y.columns(), where, "target");
         double[] gradient = new double[y.data().length];
         double value = Losses.meanSquaredError(y.data(), target.data(), gradient);
         return new Loss(value, Matrix.wrap(y.rows(), y.columns(), gradient));
+    }
+
+    private static void requireEntries(Matrix matrix, String where, String what) {
+        Checks.requireNonNull(matrix, where, what);
+        if (matrix.data().length == 0) {
+            throw Checks.refusal(where, what, Checks.shape(matrix), "at least 1 row and 1 column");
+        }
     }
 
     /** {@return the loss L} */

@@ -175,8 +175,18 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         }
     }
 
+    /**
+     * A layer's refusal with the layer's place in this network instead of the layer's own {@code <Type>.<method>}. An
+     * exception of a subclass, or without a message, is returned as it is.
+     */
     private IllegalArgumentException placed(int index, String method, IllegalArgumentException refusal) {
-        return Checks.inLayer(layers.get(index), place(index, method), method, refusal);
+        String message = refusal.getMessage();
+        if (refusal.getClass() != IllegalArgumentException.class || message == null) {
+            return refusal;
+        }
+        String where = Checks.typeName(layers.get(index)) + "." + method + ": ";
+        String what = message.startsWith(where) ? message.substring(where.length()) : message;
+        return new IllegalArgumentException(place(index, method) + ": " + what, refusal);
     }
 
     /**

@@ -124,11 +124,24 @@ public final class Safetensors {
         String where = "Safetensors.of";
         Map<String, StoredTensor> tensors = new LinkedHashMap<>();
         Checks.requireNonNull(state, where, "state").forEach((name, matrix) -> {
-            Checks.requireTensorName(name, where);
+            requireTensorName(name, where);
             Checks.requireNonNull(matrix, where, name);
             tensors.put(name, stored(matrix, matrix.rows(), matrix.columns()));
         });
         return of(tensors, Map.of());
+    }
+
+    private static void requireTensorName(String name, String where) {
+        requireUnicode(name, where, "a name");
+        if (name.equals(SafetensorsFile.METADATA)) {
+            throw Checks.refusal(where, "a name", name, "any other, for the format keeps this one for metadata");
+        }
+    }
+
+    private static void requireUnicode(String text, String where, String what) {
+        if (!SafetensorsFile.isUnicode(Checks.requireNonNull(text, where, what))) {
+            throw Checks.refusal(where, what, FormatFault.quoted(text), "Unicode without halves of surrogate pairs");
+        }
     }
 
     /** An F64 tensor of this shape, which must have as many entries as the matrix. */
@@ -196,8 +209,8 @@ public final class Safetensors {
      * @throws IllegalArgumentException if one of them has half of a surrogate pair
      */
     public Safetensors withMetadata(String key, String value) {
-        Checks.requireUnicode(key, "Safetensors.withMetadata", "key");
-        Checks.requireUnicode(value, "Safetensors.withMetadata", "value");
+        requireUnicode(key, "Safetensors.withMetadata", "key");
+        requireUnicode(value, "Safetensors.withMetadata", "value");
         Map<String, String> metadata = new LinkedHashMap<>(content.metadata());
         metadata.put(key, value);
         return of(content.tensors(), metadata);

@@ -44,7 +44,7 @@ public final class Benchmarks {
     private static final List<String> LARGE_PRODUCTS = List.of("512x512x512", "1024x1024x1024");
     private static final String CONTENDED_STEP = "batch 256 of 512-512-512-10";
 
-    /** Iterations that do not count: on one processor, C2 compiles the last SIMD kernel of a small step after 7 to 11 s. */
+    /** Iterations that do not count: on one processor, C2 compiles a small step's last SIMD kernel after 7 to 11 s. */
     private static final int WARMUP = 28;
 
     private final boolean quick;

@@ -55,10 +55,10 @@ public final class Elementwise {
     /** {@code dy = da} where y &gt; 0, NaN where y is NaN, else +0.0: equation (24) of {@code docs/derivation.md}. */
     public static void reluBackward(double[] y, double[] da, double[] dy) {
         Kernels kernels = KernelChoice.chosen();
-        int tasks = (dy.length + TASK - 1) / TASK;
+        int tasks = dy.length / TASK + 1; // the last one has what is left, or nothing
         kernels.parallel().run(kernels.parallel().helpers((double) OPERATIONS * dy.length), tasks, task -> {
             int from = task * TASK;
-            kernels.reluBackward(from, Math.min(dy.length, from + TASK), y, da, dy);
+            kernels.reluBackward(from, from + Math.min(TASK, dy.length - from), y, da, dy);
         });
     }
 

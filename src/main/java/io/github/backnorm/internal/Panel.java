@@ -129,9 +129,9 @@ final class Panel extends Quantities {
     private boolean movePivots() {
         boolean moved = false;
         for (int j = 0; j < width; j++) {
-            double mean = r.hi()[j];
-            if (mean * mean > 5 * sumUSquare.hi()[j]) {
-                pivot[j] = mean;
+            double rounded = r.hi()[j]; // of the mean, for the pivot is 0
+            if (rounded * rounded > 5 * sumUSquare.hi()[j]) {
+                pivot[j] = rounded;
                 moved = true;
             }
         }
@@ -162,17 +162,17 @@ final class Panel extends Quantities {
         scaledGradients.clear();
         for (int j = 0; j < width; j++) {
             if (!Kernels.isModerateSquare(sumDySquare[j]) && !isConstant(column(dy, j), 0)) {
-                put(j, new ScaledColumn(column(h, j), epsilon), dy, gamma);
+                putGradients(j, new ScaledColumn(column(h, j), epsilon), dy, gamma);
             }
         }
-        scaled.forEach((j, column) -> put(j, column, dy, gamma));
+        scaled.forEach((j, column) -> putGradients(j, column, dy, gamma));
         scaledGradients.forEach((j, gradients) -> {
             dgamma[from + j] = gradients.dgamma();
             dbeta[from + j] = gradients.dbeta();
         });
     }
 
-    private void put(int j, ScaledColumn column, double[] dy, double[] gamma) {
+    private void putGradients(int j, ScaledColumn column, double[] dy, double[] gamma) {
         scaledGradients.put(j, column.backward(column(dy, j), gamma[from + j]));
     }
 

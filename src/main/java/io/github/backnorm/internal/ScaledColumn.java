@@ -58,8 +58,8 @@ final class ScaledColumn {
             double square = d.hi() * d.hi();
             squares.add(square, Math.fma(2 * d.hi(), d.lo(), DoubleDouble.productError(d.hi(), d.hi(), square)));
         }
-        this.r = sum.get().dividedBy(h.length);
-        this.sumOfSquares = squares.get().plus(r.times(sum.get()).negated());
+        this.r = sum.finish().dividedBy(h.length);
+        this.sumOfSquares = squares.finish().plus(r.times(sum.finish()).negated());
         DoubleDouble variance = sumOfSquares.dividedBy(h.length);
         int power = -2 * exponent;
         boolean onlyEpsilon = power != 0 && epsilon > 0 && Math.getExponent(epsilon) + power > MODERATE;
@@ -171,11 +171,11 @@ final class ScaledColumn {
             double product = d.hi() * term;
             products.add(product, Math.fma(term, d.lo(), DoubleDouble.productError(d.hi(), term, product)));
         }
-        DoubleDouble dyU = products.get().plus(r.times(sum.get()).negated()); // Σ dy·u
+        DoubleDouble dyU = products.finish().plus(r.times(sum.finish()).negated()); // Σ dy·u
         double dgamma = dyU.times(v).scaled(exponentOfV + exponentOfDy).value(); // (16)
-        double dbeta = sum.get().scaled(exponentOfDy).value(); // (17)
+        double dbeta = sum.finish().scaled(exponentOfDy).value(); // (17)
         DoubleDouble slope = dyU.times(v).times(v).dividedBy(m).scaled(2 * exponentOfV);
-        DoubleDouble offset = sum.get().dividedBy(m).plus(slope.times(r).negated());
+        DoubleDouble offset = sum.finish().dividedBy(m).plus(slope.times(r).negated());
         Factor factor = new Factor(gamma, exponentOfDy - exponent);
         double[] dh = new double[m];
         for (int i = 0; i < m; i++) {
@@ -263,7 +263,7 @@ final class ScaledColumn {
             sum = next;
         }
 
-        DoubleDouble get() {
+        DoubleDouble finish() {
             if (terms % Quantities.BLOCK != 0) {
                 carry();
                 terms = 0;

@@ -109,11 +109,11 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     }
 
     @Override
-    Matrix forward(Matrix x, IntFunction<double[]> room) {
+    Matrix forward(Matrix x, IntFunction<double[]> arrayFor) {
         forget();
         requireInput(x, Method.FORWARD);
         Matrix w = weight.value();
-        Matrix h = Matrix.productPlusRow(x.operand(), w.operand(), bias.value(), room); // (1)
+        Matrix h = Matrix.productPlusRow(x.operand(), w.operand(), bias.value(), arrayFor); // (1)
         remember(new Pass(x, w));
         return h;
     }
@@ -142,9 +142,9 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     }
 
     @Override
-    Matrix backward(Matrix dy, IntFunction<double[]> room) {
+    Matrix backward(Matrix dy, IntFunction<double[]> arrayFor) {
         backwardParameters(dy);
-        return Matrix.product(dy.operand(), pass().w.operand().transposed(), room); // (23)
+        return Matrix.product(dy.operand(), pass().w.operand().transposed(), arrayFor); // (23)
     }
 
     @Override
@@ -152,7 +152,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
         Pass pass = requirePass();
         Checks.requireShape(dy, pass.x.rows(), outputs(), "Affine.backward", "dy");
         weight.setOwnGradient(
-                Matrix.product(pass.x.operand().transposed(), dy.operand(), weight::roomForGradient)); // (21)
+                Matrix.product(pass.x.operand().transposed(), dy.operand(), weight::arrayForGradient)); // (21)
         bias.setGradient(dy.columnSums()); // (22)
     }
 

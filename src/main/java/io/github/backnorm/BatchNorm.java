@@ -58,7 +58,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     private final Parameter gamma;
     private final Parameter beta;
     private final List<Parameter> parameters;
-    private final Normalization batch;
+    private final Normalization normalization;
     private volatile Statistics running;
     private volatile Serving serving;
 
@@ -73,7 +73,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     }
 
     /** What backward needs: the input, the γ that was used, and the statistics of the batch. */
-    record Pass(Matrix x, Matrix gamma, Normalization batch) {}
+    record Pass(Matrix x, Matrix gamma, Normalization normalization) {}
 
     /**
      * Makes a layer with ε = 1e-5 and momentum 0.1; γ is 1, β is 0.
@@ -103,7 +103,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         this.gamma = new Parameter("gamma", Matrix.filled(1, features, 1));
         this.beta = new Parameter("beta", Matrix.zeros(1, features));
         this.parameters = List.of(gamma, beta);
-        this.batch = new Normalization(features, epsilon);
+        this.normalization = new Normalization(features, epsilon);
         this.running = new Statistics(Matrix.zeros(1, features), Matrix.filled(1, features, 1));
     }
 
@@ -211,29 +211,29 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     }
 
     @Override
-    Matrix forward(Matrix x, IntFunction<double[]> room) {
-        return forward(x, Normalization.NO_LEAST, room);
+    Matrix forward(Matrix x, IntFunction<double[]> arrayFor) {
+        return forward(x, Normalization.NO_LEAST, arrayFor);
     }
 
     /** As {@link #forward(Matrix, IntFunction)}, for this layer and the ReLU after it. */
-    Matrix forwardWithRelu(Matrix x, IntFunction<double[]> room) {
-        return forward(x, Normalization.LEAST_OF_RELU, room);
+    Matrix forwardWithRelu(Matrix x, IntFunction<double[]> arrayFor) {
+        return forward(x, Normalization.LEAST_OF_RELU, arrayFor);
     }
 
-    private Matrix forward(Matrix x, double least, IntFunction<double[]> room) {
+    private Matrix forward(Matrix x, double least, IntFunction<double[]> arrayFor) {
         forget();
         requireInput(x, Method.FORWARD);
         Matrix gamma = this.gamma.value();
-        double[] y = room.apply(x.data().length);
-        batch.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), least, y); // (2) to (5)
+        double[] y = arrayFor.apply(x.data().length);
+        normalization.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), least, y); // (2) to (5)
         requireFiniteVariance(x);
         running = moved(running); // (25)
-        remember(new Pass(x, gamma, batch));
+        remember(new Pass(x, gamma, normalization));
         return Matrix.wrap(x.rows(), features, y);
     }
 
     private void requireFiniteVariance(Matrix x) {
-        int overflowing = batch.overflowingColumn();
+        int overflowing = normalization.overflowingColumn();
         if (overflowing >= 0) {
             Checks.requireFinite(x, "BatchNorm.forward", "x");
             throw new IllegalArgumentException("BatchNorm.forward: variance of column " + overflowing
@@ -244,7 +244,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     private Statistics moved(Statistics old) {
         double[] mean = new double[features];
         double[] variance = new double[features];
-        batch.moveRunning(momentum, old.mean.data(), old.variance.data(), mean, variance);
+        normalization.moveRunning(momentum, old.mean.data(), old.variance.data(), mean, variance);
         return new Statistics(row(mean), row(variance));
     }
 
@@ -304,12 +304,12 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     }
 
     @Override
-    Matrix backward(Matrix dy, IntFunction<double[]> room) {
+    Matrix backward(Matrix dy, IntFunction<double[]> arrayFor) {
         Pass pass = requirePass(dy);
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        double[] dx = room.apply(dy.data().length);
-        pass.batch.backward(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta, dx); // (16) to (18)
+        double[] dx = arrayFor.apply(dy.data().length);
+        pass.normalization.backward(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta, dx); // (16) to (18)
         setGradients(dgamma, dbeta);
         return Matrix.wrap(dy.rows(), features, dx);
     }
@@ -319,7 +319,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         Pass pass = requirePass(dy);
         double[] dgamma = new double[features];
         double[] dbeta = new double[features];
-        pass.batch.backwardParameters(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta); // (16), (17)
+        pass.normalization.backwardParameters(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta); // (16), (17)
         setGradients(dgamma, dbeta);
     }
 

@@ -57,7 +57,7 @@ abstract class BuiltInLayer<P> implements Layer {
 
     /** Refuses a matrix that is null or whose shape does not fit. */
     final void requireInput(Matrix x, Method method) {
-        if (x == null) {
+        if (x == null) { // so that the text is formed only then
             Checks.requireNonNull(x, Checks.typeName(this) + "." + method, "x");
         }
         outputColumns(x.rows(), x.columns(), method);

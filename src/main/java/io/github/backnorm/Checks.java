@@ -143,11 +143,11 @@ final class Checks {
         return new IllegalArgumentException(text(where, what, actual, expected));
     }
 
-    static String place(int index, Layer layer) {
+    static String place(int index, Object layer) {
         return "layer " + index + " (" + typeName(layer) + ")";
     }
 
-    static String typeName(Layer layer) {
+    static String typeName(Object layer) {
         String name = layer.getClass().getSimpleName();
         return name.isEmpty() ? layer.getClass().getName() : name;
     }

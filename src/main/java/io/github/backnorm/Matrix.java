@@ -226,15 +226,15 @@ public final class Matrix {
         return Operand.of(rows, columns, data);
     }
 
-    /** {@code left·right} in an array of {@code room}. The shapes must fit, and the product must fit into an array. */
-    static Matrix product(Operand left, Operand right, IntFunction<double[]> room) {
-        double[] product = Products.multiply(left, right, Products.NO_ROW, room);
+    /** {@code left·right} in an array that {@code arrayFor} gives. The shapes must fit, and an array must hold it. */
+    static Matrix product(Operand left, Operand right, IntFunction<double[]> arrayFor) {
+        double[] product = Products.multiply(left, right, Products.NO_ROW, arrayFor);
         return wrap(left.rows(), right.columns(), product);
     }
 
     /** As {@link #product}, with {@code row} added to each row. */
-    static Matrix productPlusRow(Operand left, Operand right, Matrix row, IntFunction<double[]> room) {
-        double[] sum = Products.multiply(left, right, row.data, room);
+    static Matrix productPlusRow(Operand left, Operand right, Matrix row, IntFunction<double[]> arrayFor) {
+        double[] sum = Products.multiply(left, right, row.data, arrayFor);
         return wrap(left.rows(), right.columns(), sum);
     }
 

@@ -131,7 +131,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     @Override
     public Matrix forward(Matrix x) {
-        super.forget();
+        super.forget(); // an x that is refused leaves the layers their passes
         requireInput(x, Method.FORWARD);
         forget(); // the layers' passes too: their arrays are about to be overwritten
         List<Object> ofLayers = new ArrayList<>(layers.size());
@@ -159,11 +159,12 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     /** Runs a step forward and requires a y with as many rows as x. */
     private Matrix output(Step step, String method, BiFunction<Step, Matrix, Matrix> work, Matrix x) {
         Matrix y = run(step, method, work, x);
-        if (y == null || y.rows() != x.rows()) {
-            String place = place(step.index, method);
-            throw Checks.refusal(place, "y", Checks.shape(Checks.requireNonNull(y, place, "y")), x.rows() + "xN");
+        if (y != null && y.rows() == x.rows()) {
+            return y;
         }
-        return y;
+        String place = place(step.index, method); // formed only for a refusal
+        Checks.requireNonNull(y, place, "y");
+        throw Checks.refusal(place, "y", Checks.shape(y), x.rows() + "xN");
     }
 
     /** Runs a step; a refusal gets the step's place in this network in front. */
@@ -196,16 +197,16 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
      */
     @Override
     public Matrix backward(Matrix dy) {
-        Matrix dx = backwardToSecond(dy);
-        return steps.isEmpty() ? dx : backward(0, dx);
+        Matrix dyOfFirst = backwardToSecond(dy);
+        return steps.isEmpty() ? dyOfFirst : backward(0, dyOfFirst);
     }
 
     @Override
     public void backwardParameters(Matrix dy) {
-        Matrix dx = backwardToSecond(dy);
+        Matrix dyOfFirst = backwardToSecond(dy);
         if (!steps.isEmpty()) {
             try {
-                steps.get(0).backwardParameters(dx);
+                steps.get(0).backwardParameters(dyOfFirst);
             } catch (IllegalArgumentException refusal) {
                 throw placed(0, "backward", refusal);
             }
@@ -214,8 +215,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     /** Runs backward through all steps but the first, and returns the dy of the first. */
     private Matrix backwardToSecond(Matrix dy) {
-        requireLastPass("");
-        Matrix y = requirePass().y;
+        Matrix y = requireLastPass("").y;
         Checks.requireShape(dy, y.rows(), y.columns(), "Network.backward", "dy");
         Matrix dx = dy;
         for (int i = steps.size() - 1; i > 0; i--) {
@@ -228,16 +228,15 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private Matrix backward(int i, Matrix dy) {
         Step step = steps.get(i);
         Matrix dx = run(step, "backward", Step::backward, dy);
-        requireLastPass(""); // a user's layer may have run another one forward
-        Matrix x = requirePass().inputs.get(i);
+        Matrix x = requireLastPass("").inputs.get(i); // again: a user's layer may have run another one forward
         if (dx == null || dx.rows() != x.rows() || dx.columns() != x.columns()) {
             Checks.requireShape(dx, x.rows(), x.columns(), place(step.index, "backward"), "dx");
         }
         return dx;
     }
 
-    /** Requires that no layer has run another forward since this network's. {@code outer} is where this one stands. */
-    private void requireLastPass(String outer) {
+    /** The last pass, since which no layer may have run another. {@code outer} is where this network stands. */
+    private Pass requireLastPass(String outer) {
         Pass pass = requirePass();
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
@@ -250,6 +249,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
                 nested.requireLastPass(outer + Checks.place(i, layer) + ": ");
             }
         }
+        return pass;
     }
 
     private static Object passOf(Layer layer) {

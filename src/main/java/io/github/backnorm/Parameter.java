@@ -10,10 +10,14 @@ package io.github.backnorm;
  * the thread that trains.
  */
 public final class Parameter {
+    private static final double[] NONE = {};
+
     private final String name;
     private volatile Matrix value;
     private Matrix gradient;
-    private boolean shown; // whether a caller may have the gradient, so that its array must not be reused
+
+    /** The array of a gradient that no caller has seen; the next gradient may be written over it. */
+    private double[] spare = NONE;
 
     /**
      * Makes a parameter without a gradient.
@@ -59,7 +63,7 @@ public final class Parameter {
      * @throws IllegalStateException if there has been no backward pass yet
      */
     public Matrix gradient() {
-        shown = true;
+        spare = NONE;
         return ownGradient();
     }
 
@@ -79,11 +83,9 @@ public final class Parameter {
      * An array for the next gradient: that of the current one if no caller can have it, else a new one. Until the next
      * gradient is set there is none.
      */
-    double[] roomForGradient(int length) {
-        boolean again = gradient != null && !shown;
-        double[] array = again ? gradient.data() : new double[length];
+    double[] arrayForGradient(int length) {
         gradient = null;
-        return array;
+        return spare.length == length ? spare : new double[length];
     }
 
     /**
@@ -94,14 +96,14 @@ public final class Parameter {
      */
     public void setGradient(Matrix gradient) {
         Checks.requireShape(gradient, value.rows(), value.columns(), "Parameter.setGradient", name);
-        setOwnGradient(gradient);
-        shown = true;
+        this.gradient = gradient;
+        spare = NONE;
     }
 
     /** Replaces the gradient by one of the right shape whose array no caller has. */
     void setOwnGradient(Matrix gradient) {
         this.gradient = gradient;
-        shown = false;
+        spare = gradient.data();
     }
 
     /** {@return name and shape} */

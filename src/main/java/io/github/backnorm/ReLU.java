@@ -6,8 +6,8 @@ import java.util.function.IntFunction;
 /**
  * Rectified linear unit, entry by entry: {@code a = max(y, 0)}.
  *
- * <p>Shapes: input and output are N×L, for any N and L. What {@link Layer} calls x and y is y and a here and in the
- * derivation.
+ * <p>Shapes: input and output are N×L, for any N and L. What {@link Layer} calls x and y is y and a in the
+ * derivation and in the formulas here.
  *
  * <p>Given {@code da = ∂L/∂a}, {@link #backward} computes {@code dy = da} where y &gt; 0 and {@code dy = 0} elsewhere,
  * including the kink y = 0.
@@ -17,7 +17,6 @@ import java.util.function.IntFunction;
  * <p>Threads: as {@link Layer} says.
  */
 public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
-
     /** What backward needs: the output. It is above 0 or NaN exactly where the input is, and 0 elsewhere. */
     record Pass(Matrix y) {}
 
@@ -36,10 +35,10 @@ public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
     }
 
     @Override
-    Matrix forward(Matrix x, IntFunction<double[]> room) {
+    Matrix forward(Matrix x, IntFunction<double[]> arrayFor) {
         forget();
         requireInput(x, Method.FORWARD);
-        Matrix y = rectified(x, room);
+        Matrix y = rectified(x, arrayFor);
         remember(new Pass(y));
         return y;
     }
@@ -50,8 +49,8 @@ public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
         return rectified(x, double[]::new);
     }
 
-    private static Matrix rectified(Matrix x, IntFunction<double[]> room) {
-        double[] y = room.apply(x.data().length);
+    private static Matrix rectified(Matrix x, IntFunction<double[]> arrayFor) {
+        double[] y = arrayFor.apply(x.data().length);
         Elementwise.relu(x.data(), y); // (6)
         return Matrix.wrap(x.rows(), x.columns(), y);
     }
@@ -68,10 +67,10 @@ public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
     }
 
     @Override
-    Matrix backward(Matrix dy, IntFunction<double[]> room) {
+    Matrix backward(Matrix dy, IntFunction<double[]> arrayFor) {
         Matrix y = requirePass().y;
         Checks.requireShape(dy, y.rows(), y.columns(), "ReLU.backward", "dy");
-        double[] dx = room.apply(y.data().length);
+        double[] dx = arrayFor.apply(y.data().length);
         Elementwise.reluBackward(y.data(), dy.data(), dx); // (24)
         return Matrix.wrap(y.rows(), y.columns(), dx);
     }

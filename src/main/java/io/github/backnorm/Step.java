@@ -32,34 +32,35 @@ abstract class Step {
 
     /** The steps of these layers, from the first to the last. */
     static List<Step> of(List<Layer> layers) {
-        List<IntFunction<double[]>> forY = rooms(layers);
-        List<IntFunction<double[]>> forDx = rooms(layers);
+        List<IntFunction<double[]>> forY = arraysBetween(layers);
+        List<IntFunction<double[]>> forDx = arraysBetween(layers);
         List<Step> steps = new ArrayList<>();
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
             if (layer instanceof BatchNorm norm && i + 1 < layers.size() && layers.get(i + 1) instanceof ReLU relu) {
-                steps.add(new OfBatchNormAndReLU(i, norm, relu, forY.get(i + 2), forDx.get(i + 2), forDx.get(i)));
+                int end = i + 2;
+                steps.add(new OfBatchNormAndReLU(i, norm, relu, forY.get(end), forDx.get(end), forDx.get(i)));
                 i++;
             } else if (layer instanceof ArrayLayer<?> arrayLayer) {
                 steps.add(new OfArrayLayer(i, arrayLayer, forY.get(i + 1), forDx.get(i)));
             } else {
-                steps.add(new OfOtherLayer(i, layer));
+                steps.add(new OfLayer(i, layer));
             }
         }
         return List.copyOf(steps);
     }
 
     /** Where arrays come from: entry i for what passes between the layers i − 1 and i. */
-    private static List<IntFunction<double[]>> rooms(List<Layer> layers) {
-        List<IntFunction<double[]>> rooms = new ArrayList<>();
+    private static List<IntFunction<double[]>> arraysBetween(List<Layer> layers) {
+        List<IntFunction<double[]>> arrays = new ArrayList<>();
         for (int i = 0; i <= layers.size(); i++) {
             boolean between = i > 0
                     && i < layers.size()
                     && layers.get(i - 1) instanceof ArrayLayer
                     && layers.get(i) instanceof ArrayLayer;
-            rooms.add(between ? new Reused() : double[]::new);
+            arrays.add(between ? new Reused() : double[]::new);
         }
-        return rooms;
+        return arrays;
     }
 
     /** Gives the same array again, as long as the length is the same. */
@@ -78,7 +79,38 @@ abstract class Step {
         }
     }
 
-    private static final class OfArrayLayer extends Step {
+    /** Any layer: a user's, or a network. */
+    private static class OfLayer extends Step {
+        private final Layer layer;
+
+        OfLayer(int index, Layer layer) {
+            super(index, layer);
+            this.layer = layer;
+        }
+
+        @Override
+        Matrix forward(Matrix x) {
+            return layer.forward(x);
+        }
+
+        @Override
+        Matrix infer(Matrix x) {
+            return layer.infer(x);
+        }
+
+        @Override
+        Matrix backward(Matrix dy) {
+            return layer.backward(dy);
+        }
+
+        @Override
+        void backwardParameters(Matrix dy) {
+            layer.backwardParameters(dy);
+        }
+    }
+
+    /** An array layer, with the arrays of its results. */
+    private static final class OfArrayLayer extends OfLayer {
         private final ArrayLayer<?> layer;
         private final IntFunction<double[]> forY;
         private final IntFunction<double[]> forDx;
@@ -96,22 +128,17 @@ abstract class Step {
         }
 
         @Override
-        Matrix infer(Matrix x) {
-            return layer.infer(x);
-        }
-
-        @Override
         Matrix backward(Matrix dy) {
             return layer.backward(dy, forDx);
         }
-
-        @Override
-        void backwardParameters(Matrix dy) {
-            layer.backwardParameters(dy);
-        }
     }
 
-    /** y is the output of the ReLU, whose dy is masked in place if it lies in an array of the network. */
+    /**
+     * A batch norm and the ReLU after it. y is the ReLU's; that of the batch norm is never stored.
+     *
+     * <p>The step behind asks {@code forMasked} for the array of its dx, which is dy here. The ReLU asks it too, and so
+     * masks dy in place. At the end of the network, or in front of a user's layer or a network, the array is new.
+     */
     private static final class OfBatchNormAndReLU extends Step {
         private final BatchNorm norm;
         private final ReLU relu;
@@ -154,36 +181,6 @@ abstract class Step {
         @Override
         void backwardParameters(Matrix dy) {
             norm.backwardParameters(relu.backward(dy, forMasked));
-        }
-    }
-
-    /** A user's layer, or a network. */
-    private static final class OfOtherLayer extends Step {
-        private final Layer layer;
-
-        OfOtherLayer(int index, Layer layer) {
-            super(index, layer);
-            this.layer = layer;
-        }
-
-        @Override
-        Matrix forward(Matrix x) {
-            return layer.forward(x);
-        }
-
-        @Override
-        Matrix infer(Matrix x) {
-            return layer.infer(x);
-        }
-
-        @Override
-        Matrix backward(Matrix dy) {
-            return layer.backward(dy);
-        }
-
-        @Override
-        void backwardParameters(Matrix dy) {
-            layer.backwardParameters(dy);
         }
     }
 }

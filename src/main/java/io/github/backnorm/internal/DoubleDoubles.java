@@ -165,18 +165,19 @@ record DoubleDoubles(double[] hi, double[] lo) {
     }
 
     /**
-     * Adds an anchor to each number: three times the sum of the number's magnitude and the bound on what will be added.
-     * All later sums are then within a factor of two of each other and of the anchor. So their differences are exact
-     * (Sterbenz), and the error of an addition is its second term less the change of the sum (Dekker's Fast2Sum).
+     * Takes the given numbers plus an anchor each: three times the sum of the number's magnitude and the bound on what
+     * will be added. All later sums are then within a factor of two of each other and of the anchor. So differences of
+     * them are exact (Sterbenz), and the error of {@code s' = s + t} is {@code t − (s' − s)} (Dekker's Fast2Sum).
      *
      * @param bounds bounds on what will be added to each number
      * @param anchors receives the anchors
      */
-    void anchor(double[] bounds, double[] anchors) {
+    void setAnchored(DoubleDoubles numbers, double[] bounds, double[] anchors) {
         for (int j = 0; j < hi.length; j++) {
-            double anchor = 3 * (Math.abs(hi[j]) + bounds[j]);
-            double sum = anchor + hi[j];
-            lo[j] += hi[j] - (sum - anchor);
+            double number = numbers.hi[j];
+            double anchor = 3 * (Math.abs(number) + bounds[j]);
+            double sum = anchor + number;
+            lo[j] = numbers.lo[j] + (number - (sum - anchor));
             hi[j] = sum;
             anchors[j] = anchor;
         }

@@ -49,10 +49,10 @@ abstract class Kernels {
      * {@code C = A·B}, with {@code row} added to each row unless it is {@link Products#NO_ROW}. The shapes fit, and A
      * and B have entries.
      *
-     * @param room gives the array for C, whose content does not matter
+     * @param arrayFor gives the array for C, whose content does not matter
      * @return C, row-major
      */
-    abstract double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room);
+    abstract double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor);
 
     // Sums of columns
 
@@ -69,13 +69,13 @@ abstract class Kernels {
     /** Adds to Σd and Σd². */
     abstract void sumDeviations(Quantities panel, int i, int rows, double[] h);
 
-    /** {@code y = max(f·d + yOffset, least)}. */
+    /** {@code y = max((yStart + f·d) − yAnchor, least)}. */
     abstract void normalize(Quantities panel, int i, int rows, double[] h, double least, double[] y);
 
     /** Adds to Σdy, Σdy·d and Σdy². */
     abstract void sumGradients(Quantities panel, int i, int rows, double[] h, double[] dy);
 
-    /** {@code dh = f·dy + g·d + dhOffset}. */
+    /** {@code dh = (dhStart + f·dy + g·d) − dhAnchor}. */
     abstract void differentiate(Quantities panel, int i, int rows, double[] h, double[] dy, double[] dh);
 
     // Batch norm by a given mean

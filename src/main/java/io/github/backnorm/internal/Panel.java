@@ -48,6 +48,12 @@ final class Panel extends Quantities {
     /** Σdy·ĥ = dγ. */
     private final DoubleDoubles sumDyXHat;
 
+    /** β − f·r. */
+    private final DoubleDoubles yOffset;
+
+    /** −f·dβ/N − g·r. */
+    private final DoubleDoubles dhOffset;
+
     /** A bound on the magnitude of what is added to an offset. */
     private final double[] bound;
 
@@ -78,6 +84,8 @@ final class Panel extends Quantities {
         this.sumUSquare = DoubleDoubles.zeros(width);
         this.inverseStd = DoubleDoubles.zeros(width);
         this.sumDyXHat = DoubleDoubles.zeros(width);
+        this.yOffset = DoubleDoubles.zeros(width);
+        this.dhOffset = DoubleDoubles.zeros(width);
         this.bound = new double[width];
         this.mean = DoubleDoubles.zeros(width);
         this.unbiasedVariance = DoubleDoubles.zeros(width);
@@ -94,17 +102,12 @@ final class Panel extends Quantities {
             sumDeviations(h);
         }
         inverseStd.set(sumUSquare).divide(n).add(epsilon).inverseSqrt(); // (9)
-        factor.set(gamma, from).multiply(inverseStd);
-        yOffset.set(beta, from).subtractProduct(factor, r);
-        scaled.clear();
-        for (int j = 0; j < width; j++) {
-            bound[j] = Math.abs(factor.hi()[j]) * radius(j);
-            if (!isForKernels(j, h, gamma, beta)) {
-                scaled.put(j, new ScaledColumn(column(h, j), epsilon));
-            }
-        }
-        yOffset.anchor(bound, yAnchor);
+        factor.set(gamma, from).multiply(inverseStd); // f = γ·v
+        yOffset.set(beta, from).subtractProduct(factor, r); // β − f·r
+        boundY();
+        yStart.setAnchored(yOffset, bound, yAnchor);
         kernels.normalize(this, 0, n, h, least, y); // (4), (5)
+        chooseScaled(h, gamma, beta);
         scaled.forEach((j, column) -> setColumn(y, j, column.forward(gamma[from + j], beta[from + j], least)));
     }
 
@@ -129,18 +132,41 @@ final class Panel extends Quantities {
     private boolean movePivots() {
         boolean moved = false;
         for (int j = 0; j < width; j++) {
-            double rounded = r.hi()[j]; // of the mean, for the pivot is 0
-            if (rounded * rounded > 5 * sumUSquare.hi()[j]) {
-                pivot[j] = rounded;
+            double roundedMean = r.hi()[j]; // the pivot is 0
+            if (roundedMean * roundedMean > 5 * sumUSquare.hi()[j]) {
+                pivot[j] = roundedMean;
                 moved = true;
             }
         }
         return moved;
     }
 
+    /** Bounds f·d. */
+    private void boundY() {
+        for (int j = 0; j < width; j++) {
+            bound[j] = Math.abs(factor.hi()[j]) * radius(j);
+        }
+    }
+
+    /** Bounds f·dy + g·d. */
+    private void boundDh() {
+        for (int j = 0; j < width; j++) {
+            bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(sumDySquare[j]) + Math.abs(slope.hi()[j]) * radius(j);
+        }
+    }
+
     /** A bound on |d| in a column. */
     private double radius(int j) {
         return Math.sqrt(sumUSquare.hi()[j]) + Math.abs(r.hi()[j]);
+    }
+
+    private void chooseScaled(double[] h, double[] gamma, double[] beta) {
+        scaled.clear();
+        for (int j = 0; j < width; j++) {
+            if (!isForKernels(j, h, gamma, beta)) {
+                scaled.put(j, new ScaledColumn(column(h, j), epsilon));
+            }
+        }
     }
 
     /** Whether nothing in a column can have underflowed or overflowed, nor will on the way to y. */
@@ -190,12 +216,10 @@ final class Panel extends Quantities {
 
     /** Sets dh (18), after {@link #backwardParameters} for the same h and dy. */
     void backwardInput(double[] h, double[] dy, double[] dh) {
-        slope.set(sumDyXHat).multiply(inverseStd).divide(-n).multiply(factor);
-        dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r);
-        for (int j = 0; j < width; j++) {
-            bound[j] = Math.abs(factor.hi()[j]) * Math.sqrt(sumDySquare[j]) + Math.abs(slope.hi()[j]) * radius(j);
-        }
-        dhOffset.anchor(bound, dhAnchor);
+        slope.set(sumDyXHat).multiply(inverseStd).divide(-n).multiply(factor); // g = −f·v·dγ/N
+        dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r); // −f·dβ/N − g·r
+        boundDh();
+        dhStart.setAnchored(dhOffset, bound, dhAnchor);
         kernels.differentiate(this, 0, n, h, dy, dh); // (18)
         scaledGradients.forEach((j, gradients) -> setColumn(dh, j, gradients.dh()));
     }

@@ -25,20 +25,20 @@ public final class Products {
      * {@code A·B}, with {@code row} added to each row: one addition after the chain.
      *
      * @param row as many entries as B has columns, or {@link #NO_ROW}
-     * @param room gives the array for the product, whose content does not matter
+     * @param arrayFor gives the array for the product, whose content does not matter
      * @return the product, row-major
      */
-    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
-        return multiply(KernelChoice.chosen(), a, b, row, room);
+    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return multiply(KernelChoice.chosen(), a, b, row, arrayFor);
     }
 
-    static double[] multiply(Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    static double[] multiply(Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         int m = a.rows();
         int n = b.columns();
         if (m > 0 && n > 0 && a.columns() > 0) {
-            return kernels.multiply(a, b, row, room);
+            return kernels.multiply(a, b, row, arrayFor);
         }
-        double[] c = room.apply(m * n);
+        double[] c = arrayFor.apply(m * n);
         Arrays.fill(c, 0.0);
         for (int i = 0; i < m && row.length > 0; i++) {
             ScalarProducts.addRow(n, row, 0, c, i * n);

@@ -6,10 +6,10 @@ package io.github.backnorm.internal;
  *
  * <p>With {@code d = h − c}:
  * <pre>{@code
- * y  = f·d + yOffset
- * dh = f·dy + g·d + dhOffset
+ * y  = (yStart + f·d) − yAnchor
+ * dh = (dhStart + f·dy + g·d) − dhAnchor
  * }</pre>
- * Both offsets are anchored ({@link DoubleDoubles#anchor}).
+ * {@link DoubleDoubles#setAnchored} says what the anchors are for.
  */
 class Quantities {
     /**
@@ -40,7 +40,9 @@ class Quantities {
     /** f = γ·v, with the inverse standard deviation v. */
     final DoubleDoubles factor;
 
-    final DoubleDoubles yOffset;
+    /** What y is without its d, β − f·r, plus yAnchor. */
+    final DoubleDoubles yStart;
+
     final double[] yAnchor;
 
     /** Σdy. */
@@ -52,10 +54,12 @@ class Quantities {
     /** Σdy², in one word. */
     final double[] sumDySquare;
 
-    /** g. */
+    /** g = −f·v·dγ/N. */
     final DoubleDoubles slope;
 
-    final DoubleDoubles dhOffset;
+    /** What dh is without its dy and d, −f·dβ/N − g·r, plus dhAnchor. */
+    final DoubleDoubles dhStart;
+
     final double[] dhAnchor;
 
     Quantities(int from, int width, int rowStep) {
@@ -66,13 +70,13 @@ class Quantities {
         this.sumD = DoubleDoubles.zeros(width);
         this.sumDSquare = DoubleDoubles.zeros(width);
         this.factor = DoubleDoubles.zeros(width);
-        this.yOffset = DoubleDoubles.zeros(width);
+        this.yStart = DoubleDoubles.zeros(width);
         this.yAnchor = new double[width];
         this.sumDy = DoubleDoubles.zeros(width);
         this.sumDyD = DoubleDoubles.zeros(width);
         this.sumDySquare = new double[width];
         this.slope = DoubleDoubles.zeros(width);
-        this.dhOffset = DoubleDoubles.zeros(width);
+        this.dhStart = DoubleDoubles.zeros(width);
         this.dhAnchor = new double[width];
     }
 

@@ -17,8 +17,8 @@ final class ScalarKernels extends Kernels {
     }
 
     @Override
-    double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
-        return ScalarProducts.multiply(parallel(), a, b, row, room);
+    double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return ScalarProducts.multiply(parallel(), a, b, row, arrayFor);
     }
 
     @Override
@@ -29,12 +29,12 @@ final class ScalarKernels extends Kernels {
     @Override
     void sumColumns(int m, int n, double[] a, DoubleDoubles sums) {
         for (int i = 0; i < m; i++) {
-            addRow(0, n, a, i * n, sums.hi(), sums.lo());
+            addToSums(0, n, a, i * n, sums.hi(), sums.lo());
         }
     }
 
     /** Adds a row, which begins at {@code at}, to the sums of the columns {@code from} to {@code to − 1}. */
-    static void addRow(int from, int to, double[] a, int at, double[] sum, double[] error) {
+    static void addToSums(int from, int to, double[] a, int at, double[] sum, double[] error) {
         for (int j = from; j < to; j++) {
             double term = a[at + j];
             double plain = sum[j] + term;
@@ -110,8 +110,8 @@ final class ScalarKernels extends Kernels {
         double[] c = aligned.copyOf(panel.pivot);
         double[] f = aligned.copyOf(panel.factor.hi());
         double[] fLow = aligned.copyOf(panel.factor.lo());
-        double[] offset = aligned.copyOf(panel.yOffset.hi());
-        double[] offsetLow = aligned.copyOf(panel.yOffset.lo());
+        double[] offset = aligned.copyOf(panel.yStart.hi());
+        double[] offsetLow = aligned.copyOf(panel.yStart.lo());
         double[] anchor = aligned.copyOf(panel.yAnchor);
         double[] x = aligned.next();
         for (int row = i; row < i + rows; row++) {
@@ -155,8 +155,8 @@ final class ScalarKernels extends Kernels {
         double[] fLow = aligned.copyOf(panel.factor.lo());
         double[] g = aligned.copyOf(panel.slope.hi());
         double[] gLow = aligned.copyOf(panel.slope.lo());
-        double[] offset = aligned.copyOf(panel.dhOffset.hi());
-        double[] offsetLow = aligned.copyOf(panel.dhOffset.lo());
+        double[] offset = aligned.copyOf(panel.dhStart.hi());
+        double[] offsetLow = aligned.copyOf(panel.dhStart.lo());
         double[] anchor = aligned.copyOf(panel.dhAnchor);
         double[] x = aligned.next();
         double[] term = aligned.next();

@@ -32,7 +32,7 @@ final class ScaledColumn {
     private final double scale; // 2^−exponent
     private final double pivot; // c
     private final DoubleDouble r; // mean(d)
-    private final DoubleDouble sumOfSquares; // Σ u²
+    private final DoubleDouble sumUSquare; // Σ u²
     private final DoubleDouble v; // without its power of two: from ½ to 1, or more for a subnormal σ² + ε
     private final int exponentOfV;
 
@@ -58,9 +58,10 @@ final class ScaledColumn {
             double square = d.hi() * d.hi();
             squares.add(square, Math.fma(2 * d.hi(), d.lo(), DoubleDouble.productError(d.hi(), d.hi(), square)));
         }
-        this.r = sum.finish().dividedBy(h.length);
-        this.sumOfSquares = squares.finish().plus(r.times(sum.finish()).negated());
-        DoubleDouble variance = sumOfSquares.dividedBy(h.length);
+        DoubleDouble sumD = sum.finish();
+        this.r = sumD.dividedBy(h.length);
+        this.sumUSquare = squares.finish().plus(r.times(sumD).negated());
+        DoubleDouble variance = sumUSquare.dividedBy(h.length);
         int power = -2 * exponent;
         boolean onlyEpsilon = power != 0 && epsilon > 0 && Math.getExponent(epsilon) + power > MODERATE;
         // The scaled variance is at most 4. A far larger scaled ε is taken alone, and unscaled, since it may overflow.
@@ -77,7 +78,7 @@ final class ScaledColumn {
         this.scale = Math.scalb(1.0, -exponent);
         this.pivot = mean * scale;
         this.r = DoubleDouble.ZERO;
-        this.sumOfSquares = DoubleDouble.ZERO;
+        this.sumUSquare = DoubleDouble.ZERO;
         // The variance is not scaled with the column: it may be any double
         int power = Math.max(variance, epsilon) >= 0x1p1023 ? -2 : 0;
         DoubleDouble inside = DoubleDouble.sum(Math.scalb(variance, power), Math.scalb(epsilon, power));
@@ -129,7 +130,7 @@ final class ScaledColumn {
     /** γ·v as two words, if it and the column are of moderate size. */
     Optional<DoubleDouble> moderateFactor(double gamma) {
         Factor factor = new Factor(gamma, 0);
-        boolean moderate = exponent == 0 && factor.scale == 1 && factor.scaleTwice == 1;
+        boolean moderate = exponent == 0 && factor.scale == 1 && factor.secondScale == 1;
         return moderate ? Optional.of(factor.number) : Optional.empty();
     }
 
@@ -162,27 +163,28 @@ final class ScaledColumn {
     private Gradients backward(double[] dy, double gamma, int exponentOfDy) {
         int m = h.length;
         double scaleOfDy = Math.scalb(1.0, -exponentOfDy);
-        Sum sum = new Sum();
-        Sum products = new Sum();
+        Sum dySum = new Sum();
+        Sum dyDSum = new Sum();
         for (int i = 0; i < m; i++) {
             DoubleDouble d = deviation(h[i]);
             double term = dy[i] * scaleOfDy;
-            sum.add(term, 0);
+            dySum.add(term, 0);
             double product = d.hi() * term;
-            products.add(product, Math.fma(term, d.lo(), DoubleDouble.productError(d.hi(), term, product)));
+            dyDSum.add(product, Math.fma(term, d.lo(), DoubleDouble.productError(d.hi(), term, product)));
         }
-        DoubleDouble dyU = products.finish().plus(r.times(sum.finish()).negated()); // Σ dy·u
+        DoubleDouble sumDy = dySum.finish();
+        DoubleDouble dyU = dyDSum.finish().plus(r.times(sumDy).negated()); // Σ dy·u
         double dgamma = dyU.times(v).scaled(exponentOfV + exponentOfDy).value(); // (16)
-        double dbeta = sum.finish().scaled(exponentOfDy).value(); // (17)
-        DoubleDouble slope = dyU.times(v).times(v).dividedBy(m).scaled(2 * exponentOfV);
-        DoubleDouble offset = sum.finish().dividedBy(m).plus(slope.times(r).negated());
+        double dbeta = sumDy.scaled(exponentOfDy).value(); // (17)
+        DoubleDouble lambda = dyU.times(v).times(v).dividedBy(m).scaled(2 * exponentOfV); // v²·(Σ dy·u)/N
+        DoubleDouble offset = sumDy.dividedBy(m).plus(lambda.times(r).negated());
         Factor factor = new Factor(gamma, exponentOfDy - exponent);
         double[] dh = new double[m];
         for (int i = 0; i < m; i++) {
             DoubleDouble d = deviation(h[i]);
             double term = dy[i] * scaleOfDy;
-            double product = slope.hi() * d.hi();
-            double productLow = productLow(slope, d.hi(), d.lo(), product);
+            double product = lambda.hi() * d.hi();
+            double productLow = productLow(lambda, d.hi(), d.lo(), product);
             double centered = term - offset.hi();
             double rest = centered - product;
             double restLow = DoubleDouble.sumError(term, -offset.hi(), centered)
@@ -205,11 +207,11 @@ final class ScaledColumn {
             dyU += dy[i] * (deviation(h[i]).hi() - r.hi());
         }
         double dgamma = Math.scalb(dyU * v.hi(), exponentOfV);
-        double slope = Math.scalb(dyU * v.hi() * v.hi() / m, 2 * exponentOfV);
+        double lambda = Math.scalb(dyU * v.hi() * v.hi() / m, 2 * exponentOfV);
         Factor factor = new Factor(gamma, -exponent);
         double[] dh = new double[m];
         for (int i = 0; i < m; i++) {
-            double rest = dy[i] - dbeta / m - (deviation(h[i]).hi() - r.hi()) * slope;
+            double rest = dy[i] - dbeta / m - (deviation(h[i]).hi() - r.hi()) * lambda;
             dh[i] = factor.scaled(factor.number.hi() * rest);
         }
         return new Gradients(dgamma, dbeta, dh);
@@ -219,7 +221,7 @@ final class ScaledColumn {
     private final class Factor {
         private final DoubleDouble number;
         private final double scale;
-        private final double scaleTwice;
+        private final double secondScale;
 
         Factor(double gamma, int power) {
             int ofGamma = gamma == 0 ? 0 : Math.getExponent(gamma);
@@ -228,12 +230,12 @@ final class ScaledColumn {
             number = v.times(DoubleDouble.of(Math.scalb(gamma, -ofGamma))).scaled(moderate);
             int rest = clamp(all - moderate, 2000); // beyond it, any number becomes 0 or infinite
             scale = Math.scalb(1.0, rest / 2);
-            scaleTwice = Math.scalb(1.0, rest - rest / 2);
+            secondScale = Math.scalb(1.0, rest - rest / 2);
         }
 
         /** Multiplied by the rest of the power, in two steps: the first result lies between the number and the last. */
         double scaled(double value) {
-            return value * scale * scaleTwice;
+            return value * scale * secondScale;
         }
 
         private static int clamp(int value, int limit) {
@@ -279,7 +281,7 @@ final class ScaledColumn {
 
     /** The unbiased variance, N/(N − 1) times that of (3). */
     DoubleDouble unbiasedVariance() {
-        return sumOfSquares.dividedBy(h.length - 1).scaled(2 * exponent);
+        return sumUSquare.dividedBy(h.length - 1).scaled(2 * exponent);
     }
 
     /** The running statistic (25) that follows a given one. */

@@ -60,10 +60,10 @@ final class VectorKernels extends Kernels {
     }
 
     @Override
-    double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
-        return VectorRows.take(a, b)
-                ? VectorRows.multiply(a, b, row, room)
-                : VectorProducts.multiply(parallel(), a, b, row, room);
+    double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return VectorRows.suits(a, b)
+                ? VectorRows.multiply(a, b, row, arrayFor)
+                : VectorProducts.multiply(parallel(), a, b, row, arrayFor);
     }
 
     @Override
@@ -74,15 +74,15 @@ final class VectorKernels extends Kernels {
             addTwoRows(vectorized, a, i * n, n, sums);
         }
         for (int i = 0; i < m; i++) {
-            ScalarKernels.addRow(i < paired ? vectorized : 0, n, a, i * n, sums.hi(), sums.lo());
+            ScalarKernels.addToSums(i < paired ? vectorized : 0, n, a, i * n, sums.hi(), sums.lo());
         }
     }
 
-    private static void addTwoRows(int n, double[] a, int at, int lda, DoubleDoubles sums) {
+    private static void addTwoRows(int n, double[] a, int at, int rowStep, DoubleDoubles sums) {
         for (int j = 0; j < n; j += LANES) {
             DoubleVector sum = DoubleVector.fromArray(SPECIES, sums.hi(), j);
             DoubleVector error = DoubleVector.fromArray(SPECIES, sums.lo(), j);
-            for (int i = 0, k = at + j; i < 2; i++, k += lda) {
+            for (int i = 0, k = at + j; i < 2; i++, k += rowStep) {
                 DoubleVector term = DoubleVector.fromArray(SPECIES, a, k);
                 DoubleVector plain = term.add(sum);
                 DoubleVector rounded = plain.sub(term);
@@ -190,8 +190,8 @@ final class VectorKernels extends Kernels {
         double[] pivot = panel.pivot;
         double[] factor = panel.factor.hi();
         double[] factorLow = panel.factor.lo();
-        double[] offset = panel.yOffset.hi();
-        double[] offsetLow = panel.yOffset.lo();
+        double[] offset = panel.yStart.hi();
+        double[] offsetLow = panel.yStart.lo();
         double[] anchor = panel.yAnchor;
         int at = panel.at(row);
         int rowStep = panel.rowStep;
@@ -318,8 +318,8 @@ final class VectorKernels extends Kernels {
         double[] factorLow = panel.factor.lo();
         double[] slope = panel.slope.hi();
         double[] slopeLow = panel.slope.lo();
-        double[] offset = panel.dhOffset.hi();
-        double[] offsetLow = panel.dhOffset.lo();
+        double[] offset = panel.dhStart.hi();
+        double[] offsetLow = panel.dhStart.lo();
         double[] anchor = panel.dhAnchor;
         int at = panel.at(row);
         int rowStep = panel.rowStep;

@@ -97,7 +97,7 @@ final class BatchNormKernelsTest {
             fill(panel.sumDySquare, random.doubles(n));
             fill(panel.yAnchor, random.doubles(n, 0, 1e4));
             fill(panel.dhAnchor, random.doubles(n, 0, 1e4));
-            this.given = new Kernels.Given(panel.pivot, panel.factor, panel.yOffset.hi());
+            this.given = new Kernels.Given(panel.pivot, panel.factor, panel.yStart.hi());
             this.y = new double[h.length];
             this.dh = new double[h.length];
             this.relu = new double[h.length];
@@ -121,11 +121,11 @@ final class BatchNormKernelsTest {
                     panel.sumD,
                     panel.sumDSquare,
                     panel.factor,
-                    panel.yOffset,
+                    panel.yStart,
                     panel.sumDy,
                     panel.sumDyD,
                     panel.slope,
-                    panel.dhOffset);
+                    panel.dhStart);
         }
 
         void run(Kernels kernels) {
@@ -149,7 +149,7 @@ final class BatchNormKernelsTest {
             });
             entries((at, j) -> {
                 double d = h[at] - panel.pivot[j];
-                y[at] = words(multiplyAdd(panel.factor.get(j), d, panel.yOffset.get(j)), panel.yAnchor[j]);
+                y[at] = words(multiplyAdd(panel.factor.get(j), d, panel.yStart.get(j)), panel.yAnchor[j]);
                 relu[at] = Math.max(y[at], 0);
             });
             columns(j -> {
@@ -163,7 +163,7 @@ final class BatchNormKernelsTest {
             });
             entries((at, j) -> {
                 double d = h[at] - panel.pivot[j];
-                DoubleDouble sum = multiplyAdd(panel.factor.get(j), dy[at], panel.dhOffset.get(j));
+                DoubleDouble sum = multiplyAdd(panel.factor.get(j), dy[at], panel.dhStart.get(j));
                 dh[at] = words(multiplyAdd(panel.slope.get(j), d, sum), panel.dhAnchor[j]);
             });
             for (int at = FIRST_ROW * n; at < (FIRST_ROW + m) * n; at++) {

@@ -65,13 +65,13 @@ final class DoubleDoublesTest {
 
     /** The bound is b's leading words: as large as the numbers, smaller and larger by far, and 0. */
     @Test
-    void anchor_termsUpToTheBound_addWithTheirErrors() {
-        DoubleDoubles anchored = a.copyOfRange(0, N);
+    void setAnchored_termsUpToTheBound_addWithTheirErrors() {
+        DoubleDoubles anchored = DoubleDoubles.zeros(N);
         double[] bound = Arrays.stream(b.hi()).map(Math::abs).toArray();
         bound[1] = 0;
 
         double[] anchor = new double[N];
-        anchored.anchor(bound, anchor);
+        anchored.setAnchored(a, bound, anchor);
 
         for (int j = 0; j < N; j++) {
             double number = anchored.hi()[j];

@@ -47,9 +47,10 @@ public final class ScalarProducts {
     }
 
     /** The product, with {@code row} added to each row if it has entries. */
-    public static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
-        double[] c = room.apply(a.rows() * b.columns());
-        if (a.rows() <= FEW_ROWS && a.hasWholeRows() && b.hasWholeRows()) {
+    public static double[] multiply(
+            Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        double[] c = arrayFor.apply(a.rows() * b.columns());
+        if (a.rows() <= FEW_ROWS && a.hasContiguousRows() && b.hasContiguousRows()) {
             multiplyFewRows(a, b, row, c);
         } else {
             multiplyBlocks(parallel, a, b, row, c);
@@ -74,7 +75,7 @@ public final class ScalarProducts {
             for (int p = 0; p < k; p += DEPTH) {
                 int depth = Math.min(DEPTH, k - p);
                 product.pack(b, p, j, depth);
-                product.update(from, to, p, depth, c, j, n);
+                product.updateBlock(from, to, p, depth, c, j, n);
             }
             for (int i = from; i < to && row.length > 0; i++) {
                 addRow(columns, row, j, c, i * n + j);
@@ -95,7 +96,7 @@ public final class ScalarProducts {
                 System.arraycopy(b.data(), b.at(p + i, 0), fourOfB[i], 0, n);
             }
             for (int i = 0; i < m; i++) {
-                update(n, a.data(), a.at(i, p), fourOfB[0], fourOfB[1], fourOfB[2], fourOfB[3], sums[i]);
+                addOneByFour(n, a.data(), a.at(i, p), fourOfB[0], fourOfB[1], fourOfB[2], fourOfB[3], sums[i]);
             }
         }
         for (int i = 0; i < m; i++) {
@@ -123,7 +124,7 @@ public final class ScalarProducts {
 
     /** Copies {@code depth} rows of B from p on, in the columns from j on. */
     private void pack(Operand from, int p, int j, int depth) {
-        if (from.hasWholeRows()) {
+        if (from.hasContiguousRows()) {
             for (int i = 0; i < depth; i++) {
                 System.arraycopy(from.data(), from.at(p + i, j), b[i], 0, width);
             }
@@ -143,7 +144,7 @@ public final class ScalarProducts {
     }
 
     /** Adds the columns of A from p on times the packed rows of B to rows of C, in the columns from j on. */
-    private void update(int from, int to, int p, int depth, double[] target, int j, int n) {
+    private void updateBlock(int from, int to, int p, int depth, double[] target, int j, int n) {
         int step = a.columnStep();
         for (int i = from; i < to; i += ROWS) {
             int rows = Math.min(ROWS, to - i); // of the four that are computed, these are copied back
@@ -161,7 +162,8 @@ public final class ScalarProducts {
             int q = 0;
             for (; q + 1 < depth; q += 2) {
                 int at = q * step;
-                update(width, a.data(), step, x + at, y + at, z + at, w + at, b[q], b[q + 1], c[0], c[1], c[2], c[3]);
+                addFourByTwo(
+                        width, a.data(), step, x + at, y + at, z + at, w + at, b[q], b[q + 1], c[0], c[1], c[2], c[3]);
             }
             if (q < depth) {
                 for (int row = 0; row < rows; row++) {
@@ -175,7 +177,7 @@ public final class ScalarProducts {
     }
 
     /** Adds the entries of A from x on times four rows of B to a row of C. */
-    private static void update(
+    private static void addOneByFour(
             int n, double[] a, int x, double[] b0, double[] b1, double[] b2, double[] b3, double[] c) {
         double x0 = a[x];
         double x1 = a[x + 1];
@@ -187,7 +189,7 @@ public final class ScalarProducts {
     }
 
     /** Adds the entries of A at x, y, z and w, and a step after each, times two rows of B to four rows of C. */
-    private static void update(
+    private static void addFourByTwo(
             int n,
             double[] a,
             int step,

@@ -49,7 +49,7 @@ public final class VectorProducts {
     private final Operand a;
     private final Operand b;
     private final double[] row;
-    private final IntFunction<double[]> room;
+    private final IntFunction<double[]> arrayFor;
     private final int m;
     private final int n;
     private final int k;
@@ -66,12 +66,12 @@ public final class VectorProducts {
     private int depth;
     private int lines; // of a packed strip or panel: the depth, and one for the row that is added
 
-    private VectorProducts(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    private VectorProducts(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         this.parallel = parallel;
         this.a = a;
         this.b = b;
         this.row = row;
-        this.room = room;
+        this.arrayFor = arrayFor;
         this.m = a.rows();
         this.n = b.columns();
         this.k = a.columns();
@@ -82,8 +82,9 @@ public final class VectorProducts {
     }
 
     /** As {@link ScalarProducts#multiply}. */
-    public static double[] multiply(Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> room) {
-        VectorProducts product = new VectorProducts(parallel, a, b, row, room);
+    public static double[] multiply(
+            Parallel parallel, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        VectorProducts product = new VectorProducts(parallel, a, b, row, arrayFor);
         product.multiplyBlocks();
         Scratch.giveBack(product.packed);
         return product.c;
@@ -116,7 +117,7 @@ public final class VectorProducts {
             if (task < ofA) {
                 packStrips(task);
             } else {
-                c = room.apply(m * n);
+                c = arrayFor.apply(m * n);
             }
         });
     }
@@ -155,7 +156,7 @@ public final class VectorProducts {
                 int j = panel * PANEL;
                 int used = Math.min(PANEL, n - j);
                 int to = at + ((panel - from) * lines + p) * PANEL;
-                if (b.hasWholeRows()) {
+                if (b.hasContiguousRows()) {
                     packRows(b.data(), b.at(p0 + p, j), b.rowStep(), used, some, packed, to);
                 } else {
                     packColumns(b.data(), b.at(p0 + p, j), b.columnStep(), used, some, packed, to);

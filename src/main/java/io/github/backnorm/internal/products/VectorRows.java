@@ -16,15 +16,15 @@ public final class VectorRows {
     private VectorRows() {}
 
     /** Whether a product has few enough rows, and the rows of both operands are contiguous. */
-    public static boolean take(Operand a, Operand b) {
-        return a.rows() <= MOST && a.hasWholeRows() && b.hasWholeRows();
+    public static boolean suits(Operand a, Operand b) {
+        return a.rows() <= MOST && a.hasContiguousRows() && b.hasContiguousRows();
     }
 
-    /** As {@link ScalarProducts#multiply}, for operands that it {@linkplain #take takes}, on this thread. */
-    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> room) {
+    /** As {@link ScalarProducts#multiply}, for operands that it {@linkplain #suits suits}, on this thread. */
+    public static double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         int n = b.columns();
         int k = a.columns();
-        double[] c = room.apply(a.rows() * n);
+        double[] c = arrayFor.apply(a.rows() * n);
         Arrays.fill(c, 0.0);
         for (int i = 0; i < a.rows(); i++) {
             int p = 0;
@@ -32,7 +32,7 @@ public final class VectorRows {
                 addFourRows(n, a.data(), a.at(i, p), b.data(), b.at(p, 0), c, i * n);
             }
             for (; p < k; p++) {
-                addRow(n, a.data()[a.at(i, p)], b.data(), b.at(p, 0), c, i * n);
+                addScaledRow(n, a.data()[a.at(i, p)], b.data(), b.at(p, 0), c, i * n);
             }
             if (row.length > 0) {
                 ScalarProducts.addRow(n, row, 0, c, i * n);
@@ -68,7 +68,7 @@ public final class VectorRows {
         }
     }
 
-    private static void addRow(int n, double x, double[] b, int bo, double[] c, int co) {
+    private static void addScaledRow(int n, double x, double[] b, int bo, double[] c, int co) {
         DoubleVector v = DoubleVector.broadcast(SPECIES, x);
         int vectorized = SPECIES.loopBound(n);
         for (int j = 0; j < vectorized; j += LANES) {

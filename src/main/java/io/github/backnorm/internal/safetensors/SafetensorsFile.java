@@ -33,7 +33,7 @@ public final class SafetensorsFile {
     public static final int MAX_HEADER_BYTES = 100_000_000;
 
     /** The key of the metadata, which no tensor can have. */
-    public static final String METADATA = "__metadata__";
+    public static final String METADATA = SafetensorsHeader.METADATA;
 
     private static final int BUFFER_BYTES = 1 << 14; // larger ones read no faster
 

@@ -23,6 +23,9 @@ import java.util.stream.Collectors;
  */
 final class SafetensorsHeader {
     private static final int ALIGNMENT = 8;
+    /** The key of the metadata, which no tensor can have. */
+    static final String METADATA = "__metadata__";
+
     private static final int MAX_RANK = 2;
     private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023; // as for a matrix
 
@@ -59,7 +62,7 @@ final class SafetensorsHeader {
         if (!json.accept('}')) {
             do {
                 String name = key(json);
-                if (name.equals(SafetensorsFile.METADATA)) {
+                if (name.equals(METADATA)) {
                     requireOnce(!metadataRead, name);
                     metadataRead = true;
                     header.readMetadata(json);
@@ -99,7 +102,7 @@ final class SafetensorsHeader {
                 } while (json.another('}'));
             }
         } catch (FormatFault fault) {
-            throw fault.in(SafetensorsFile.METADATA);
+            throw fault.in(METADATA);
         }
     }
 
@@ -214,7 +217,7 @@ final class SafetensorsHeader {
     static byte[] format(Map<String, StoredTensor> tensors, Map<String, String> metadata) {
         StringBuilder json = new StringBuilder("{");
         if (!metadata.isEmpty()) {
-            appendString(json, SafetensorsFile.METADATA).append(":{");
+            appendString(json, METADATA).append(":{");
             metadata.forEach((key, value) -> {
                 appendString(json, key).append(':');
                 appendString(json, value).append(',');

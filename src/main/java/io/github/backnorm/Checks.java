@@ -160,7 +160,7 @@ final class Checks {
         return rows + "x" + columns;
     }
 
-    private static String entry(Matrix matrix, int index, String what) {
+    static String entry(Matrix matrix, int index, String what) {
         return what + "[" + index / matrix.columns() + "," + index % matrix.columns() + "]";
     }
 

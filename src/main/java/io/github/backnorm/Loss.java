@@ -29,21 +29,25 @@ public final class Loss {
      * elsewhere. The relative error of the value is at most 11u, even where an almost certain row makes it 1e-14. That
      * of each entry of the gradient is at most 17u. A label whose score is −Infinity makes the value +Infinity.
      *
-     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
+     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 2
      * @param labels the right class of each row, N numbers from 0 to C − 1
      * @throws IllegalArgumentException if there are no scores, or not one label for each row
      * @throws IndexOutOfBoundsException if a label is not the number of a column
      */
     public static Loss softmaxCrossEntropy(Matrix scores, int... labels) {
         String where = "Loss.softmaxCrossEntropy";
-        requireEntries(scores, where, "scores");
+        requireClasses(scores, where);
         Checks.requireNonNull(labels, where, "labels");
         Checks.requireLength(
                 labels.length, scores.rows(), where, "labels", scores.rows() + " (one for each row of scores)");
         double[] targets = new double[scores.data().length];
         for (int i = 0; i < labels.length; i++) {
-            int label = Checks.requireIndex(labels[i], scores.columns(), where, "labels[" + i + "]");
-            targets[i * scores.columns() + label] = 1;
+            if (labels[i] < 0 || labels[i] >= scores.columns()) {
+                throw new IndexOutOfBoundsException(where + ": labels[" + i + "] is " + labels[i]
+                        + ", expected at least 0 and less than " + scores.columns()
+                        + (labels[i] == -1 ? "; to leave rows out, take the others by Matrix.selectRows" : ""));
+            }
+            targets[i * scores.columns() + labels[i]] = 1;
         }
         return softmaxCrossEntropy(scores, targets);
     }
@@ -59,20 +63,20 @@ public final class Loss {
      * A row of targets usually sums to 1. Another sum is the row's weight; a row of zeros contributes nothing, but N
      * counts it. A term with tⱼ = 0 is 0, even where a score of −Infinity makes pⱼ 0.
      *
-     * <p>Two classes need two columns of scores: with a single column p is 1, and loss and gradient are 0.
+     * <p>One column is refused, for its p is always 1: two classes with one score are for {@link #binaryCrossEntropy}.
      *
      * <p>Accurate for scores of any size: the largest one of the row is subtracted first, without rounding. The value's
      * relative error is at most 11u, the gradient's error at most {@code 17u·(pⱼ·Σ(k≠j) tₖ + tⱼ·Σ(k≠j) pₖ)/N}. A row of
      * scores that contains NaN or +Infinity, or only −Infinity, has no softmax: the value and that row of the gradient
      * are NaN.
      *
-     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 1
+     * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 2
      * @param targets the probabilities that p should have, N×C; finite and at least 0
      * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is out of range
      */
     public static Loss softmaxCrossEntropy(Matrix scores, Matrix targets) {
         String where = "Loss.softmaxCrossEntropy";
-        requireEntries(scores, where, "scores");
+        requireClasses(scores, where);
         Checks.requireShape(targets, scores.rows(), scores.columns(), where, "targets");
         Checks.requireFinite(targets, where, "targets");
         Checks.requireNotNegative(targets, where, "targets");
@@ -82,6 +86,36 @@ public final class Loss {
     private static Loss softmaxCrossEntropy(Matrix scores, double[] targets) {
         double[] gradient = new double[targets.length];
         double value = Losses.softmaxCrossEntropy(scores.rows(), scores.columns(), scores.data(), targets, gradient);
+        return new Loss(value, Matrix.wrap(scores.rows(), scores.columns(), gradient));
+    }
+
+    /**
+     * {@return the binary cross-entropy of scores and targets, the mean over all entries of
+     * {@code −t·log p − (1 − t)·log(1 − p)}} PyTorch calls it {@code BCEWithLogitsLoss}.
+     *
+     * <pre>{@code
+     * p = 1/(1 + exp(−s))          the probability of class 1, by the score s
+     * ∂L/∂s = (p − t)/(N·C)
+     * }</pre>
+     * With one column it is the loss of two classes, with more that of so many independent questions. A term with t = 0
+     * or 1 − t = 0 is 0, even where its logarithm is infinite.
+     *
+     * <p>Accurate for scores of any size: the value's relative error is at most 11u, the gradient's error at most
+     * {@code 9u·((1 − t)·p + t·(1 − p))/(N·C)}, a relative one where t is 0 or 1. A score of ±Infinity that its target
+     * agrees with adds nothing. One that it contradicts makes the value +Infinity. A NaN makes the value and its entry
+     * of the gradient NaN.
+     *
+     * @param scores the network's outputs before any sigmoid, N×C, N ≥ 1, C ≥ 1
+     * @param targets the probabilities that p should have, N×C; 0 to 1
+     * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is not such a number
+     */
+    public static Loss binaryCrossEntropy(Matrix scores, Matrix targets) {
+        String where = "Loss.binaryCrossEntropy";
+        requireEntries(scores, where, "scores");
+        Checks.requireShape(targets, scores.rows(), scores.columns(), where, "targets");
+        requireProbabilities(targets, where);
+        double[] gradient = new double[scores.data().length];
+        double value = Losses.binaryCrossEntropy(scores.data(), targets.data(), gradient);
         return new Loss(value, Matrix.wrap(scores.rows(), scores.columns(), gradient));
     }
 
@@ -102,6 +136,26 @@ public final class Loss {
         double[] gradient = new double[y.data().length];
         double value = Losses.meanSquaredError(y.data(), target.data(), gradient);
         return new Loss(value, Matrix.wrap(y.rows(), y.columns(), gradient));
+    }
+
+    private static void requireClasses(Matrix scores, String where) {
+        requireEntries(scores, where, "scores");
+        if (scores.columns() == 1) {
+            throw Checks.refusal(
+                    where,
+                    "scores",
+                    Checks.shape(scores),
+                    "at least 2 columns; use binaryCrossEntropy for two classes with one score");
+        }
+    }
+
+    private static void requireProbabilities(Matrix targets, String where) {
+        double[] data = targets.data();
+        for (int i = 0; i < data.length; i++) {
+            if (!(data[i] >= 0 && data[i] <= 1)) {
+                throw Checks.refusal(where, Checks.entry(targets, i, "targets"), data[i], "0 to 1");
+            }
+        }
     }
 
     private static void requireEntries(Matrix matrix, String where, String what) {

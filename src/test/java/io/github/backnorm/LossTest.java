@@ -16,7 +16,6 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 final class LossTest {
     private static final long SEED = 71;
@@ -46,7 +45,7 @@ final class LossTest {
     void softmaxCrossEntropy_anyScores_withinBoundOfExactArithmetic(String name, double size, double first) {
         Random random = new Random(SEED);
         for (int batch = 1; batch <= 4; batch++) {
-            for (int classes = 1; classes <= 7; classes++) {
+            for (int classes = 2; classes <= 7; classes++) {
                 Matrix scores = Matrix.generate(
                         batch, classes, (i, j) -> size * (2 * random.nextDouble() - 1) + (j == 0 ? first : 0));
                 int[] labels = random.ints(batch, 0, classes).toArray();
@@ -163,14 +162,6 @@ final class LossTest {
         assertThat(ofNothing.gradient()).isEqualTo(Matrix.of(2, 3, 0, 0, 0, NAN, NAN, NAN));
     }
 
-    @ParameterizedTest
-    @ValueSource(doubles = {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY})
-    void softmaxCrossEntropy_oneClassWithoutSoftmax_nan(double score) {
-        Loss loss = Loss.softmaxCrossEntropy(Matrix.ofRow(score), 0);
-        assertThat(loss.value()).isNaN();
-        assertThat(loss.gradient()).isEqualTo(Matrix.ofRow(NAN));
-    }
-
     @Test
     void softmaxCrossEntropy_classMaskedByMinusInfinity_asIfItWereNotThere() {
         Matrix scores = Matrix.ofRow(1, -INFINITY, 3);
@@ -183,6 +174,66 @@ final class LossTest {
         Loss impossible = Loss.softmaxCrossEntropy(scores, 1);
         assertThat(impossible.value()).isEqualTo(INFINITY);
         assertThat(impossible.gradient().get(0, 1)).isEqualTo(-1);
+    }
+
+    /** A score s is the row (s, 0) of softmax with the targets (t, 1 − t); these t leave 1 − t exact. */
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("scores")
+    void binaryCrossEntropy_anyScores_withinBoundOfExactArithmetic(String name, double size, double first) {
+        Random random = new Random(SEED);
+        for (double shift : new double[] {0, first, -first}) {
+            Matrix scores = Matrix.generate(5, 3, (i, j) -> size * (2 * random.nextDouble() - 1) + shift);
+            Matrix targets =
+                    Matrix.generate(5, 3, (i, j) -> (i + j) % 3 == 2 ? 0x1p-20 * random.nextInt(1 << 20) : i % 2);
+            Loss loss = Loss.binaryCrossEntropy(scores, targets);
+            BigDecimal entries = BigDecimal.valueOf(15);
+            BigDecimal underflow = new BigDecimal(Double.MIN_VALUE).multiply(BigDecimal.valueOf(4));
+            BigDecimal sum = BigDecimal.ZERO;
+            for (int i = 0; i < 5; i++) {
+                for (int j = 0; j < 3; j++) {
+                    double t = targets.get(i, j);
+                    ExactLoss exact = new ExactLoss(new double[] {scores.get(i, j), 0}, new double[] {t, 1 - t});
+                    sum = sum.add(exact.value);
+                    BigDecimal added = exact.added(0).divide(entries, ExactLoss.PRECISION);
+                    BigDecimal subtracted = exact.subtracted(0).divide(entries, ExactLoss.PRECISION);
+                    assertClose(
+                            loss.gradient().get(i, j),
+                            added.subtract(subtracted),
+                            added.add(subtracted).multiply(U).multiply(BigDecimal.valueOf(9)),
+                            underflow,
+                            "gradient[" + i + "," + j + "] of\n" + scores + "\n" + targets);
+                }
+            }
+            BigDecimal value = sum.divide(entries, ExactLoss.PRECISION);
+            BigDecimal bound = value.multiply(U).multiply(BigDecimal.valueOf(11));
+            assertClose(loss.value(), value, bound, underflow, "value of\n" + scores + "\n" + targets);
+        }
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "Infinity, 1, 0, 0",
+        "-Infinity, 0, 0, 0",
+        "Infinity, 0, Infinity, 1",
+        "-Infinity, 1, Infinity, -1",
+        "Infinity, 0.25, Infinity, 0.75",
+        "-Infinity, 0.25, Infinity, -0.25",
+        "1e300, 1, 0, 0",
+        "-1e300, 1, 1e300, -1",
+        "NaN, 0, NaN, NaN",
+        "NaN, 1, NaN, NaN"
+    })
+    void binaryCrossEntropy_extremeScore_limitAndNoOtherNan(
+            double score, double target, double value, double gradient) {
+        Loss loss = Loss.binaryCrossEntropy(Matrix.ofRow(score), Matrix.ofRow(target));
+        assertThat(loss.value()).isEqualTo(Double.valueOf(value)); // an object, for which NaN equals NaN
+        assertThat(loss.gradient().get(0, 0) + 0.0).isEqualTo(Double.valueOf(gradient));
+
+        Loss beside = Loss.binaryCrossEntropy(Matrix.ofRow(score, 2), Matrix.ofRow(target, 1));
+        assertThat(beside.gradient().get(0, 1))
+                .isEqualTo(Loss.binaryCrossEntropy(Matrix.ofRow(2, 2), Matrix.ofRow(1, 1))
+                        .gradient()
+                        .get(0, 1));
     }
 
     @Test
@@ -228,6 +279,7 @@ final class LossTest {
         return Stream.of(
                 y -> Loss.softmaxCrossEntropy(y, 1, 0, 3, 3, 2),
                 y -> Loss.softmaxCrossEntropy(y, Matrices.uniform(5, 4, SEED).map(Math::abs)),
+                y -> Loss.binaryCrossEntropy(y, Matrices.uniform(5, 4, SEED).map(Math::abs)),
                 y -> Loss.meanSquaredError(y, Matrices.uniform(5, 4, SEED)));
     }
 
@@ -259,6 +311,7 @@ final class LossTest {
 
     static Stream<Arguments> refusals() {
         String softmax = "Loss.softmaxCrossEntropy: ";
+        String binary = "Loss.binaryCrossEntropy: ";
         String squares = "Loss.meanSquaredError: ";
         Class<?> argument = IllegalArgumentException.class;
         Class<?> index = IndexOutOfBoundsException.class;
@@ -284,7 +337,8 @@ final class LossTest {
                         () -> crossEntropy(SCORES, 2, 3)),
                 refusal(
                         index,
-                        softmax + "labels[0] is -1, expected at least 0 and less than 3",
+                        softmax + "labels[0] is -1, expected at least 0 and less than 3; to leave rows out,"
+                                + " take the others by Matrix.selectRows",
                         () -> crossEntropy(SCORES, -1, 3)),
                 refusal(
                         argument,
@@ -322,6 +376,37 @@ final class LossTest {
                         argument,
                         softmax + "targets[1,1] is Infinity, expected a finite number",
                         () -> Loss.softmaxCrossEntropy(SCORES, Matrix.of(2, 3, 0, 0, 1, 0, INFINITY, 1))),
+                refusal(
+                        argument,
+                        softmax + "scores is 2x1, expected at least 2 columns; use binaryCrossEntropy for two classes"
+                                + " with one score",
+                        () -> crossEntropy(Matrix.zeros(2, 1), 0, 0)),
+                refusal(
+                        argument,
+                        softmax + "scores is 2x1, expected at least 2 columns; use binaryCrossEntropy for two classes"
+                                + " with one score",
+                        () -> Loss.softmaxCrossEntropy(Matrix.zeros(2, 1), Matrix.zeros(2, 1))),
+                refusal(absent, binary + "scores is null, expected a value", () -> Loss.binaryCrossEntropy(null, half)),
+                refusal(
+                        argument,
+                        binary + "scores is 0x1, expected at least 1 row and 1 column",
+                        () -> Loss.binaryCrossEntropy(Matrix.zeros(0, 1), Matrix.zeros(0, 1))),
+                refusal(
+                        absent,
+                        binary + "targets is null, expected a value",
+                        () -> Loss.binaryCrossEntropy(SCORES, null)),
+                refusal(
+                        argument,
+                        binary + "targets is 3x2, expected 2x3",
+                        () -> Loss.binaryCrossEntropy(SCORES, half.transpose())),
+                refusal(
+                        argument,
+                        binary + "targets[1,0] is -0.25, expected 0 to 1",
+                        () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, 1, 1, -0.25, 0, 2))),
+                refusal(
+                        argument,
+                        binary + "targets[0,1] is NaN, expected 0 to 1",
+                        () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, NAN, 1, 1.25, 0, 2))),
                 refusal(absent, squares + "y is null, expected a value", () -> Loss.meanSquaredError(null, half)),
                 refusal(
                         absent,

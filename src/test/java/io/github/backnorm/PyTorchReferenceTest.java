@@ -167,8 +167,11 @@ final class PyTorchReferenceTest {
         // Σₖ tₖ·p + t, divided by N
         Matrix size = targets.plus(atMostOne.hadamard(targets.times(Matrix.filled(classes, classes, 1))));
 
-        pytorch.check("labels", Loss.softmaxCrossEntropy(scores, labels), oneHot.plus(atMostOne), tolerance / batch);
-        pytorch.check("targets", Loss.softmaxCrossEntropy(scores, targets), size, tolerance / batch);
+        if (classes > 1) { // one class is refused here
+            pytorch.check(
+                    "labels", Loss.softmaxCrossEntropy(scores, labels), oneHot.plus(atMostOne), tolerance / batch);
+            pytorch.check("targets", Loss.softmaxCrossEntropy(scores, targets), size, tolerance / batch);
+        }
         pytorch.check(
                 "squares",
                 Loss.meanSquaredError(scores, targets),

@@ -27,8 +27,13 @@ final class Checks {
     }
 
     static int requireIndex(int index, int length, String where, String what) {
+        return requireIndex(index, length, where, what, "");
+    }
+
+    /** The hint says what to do; it is empty, or begins with a semicolon. */
+    static int requireIndex(int index, int length, String where, String what, String hint) {
         if (index < 0 || index >= length) {
-            throw new IndexOutOfBoundsException(text(where, what, index, "at least 0 and less than " + length));
+            throw new IndexOutOfBoundsException(text(where, what, index, "at least 0 and less than " + length + hint));
         }
         return index;
     }

@@ -8,7 +8,7 @@ import io.github.backnorm.internal.Losses;
  * <p>Every loss is a mean, so its gradient does not grow with the batch. Errors are stated in units of {@code
  * u = 2⁻⁵³}, barring overflow and underflow. The bits of the results depend on the arguments alone. NaN passes through
  * IEEE 754 arithmetic: it makes the value NaN. In the gradient it makes NaN only its row (softmax cross-entropy) or its
- * entry (mean squared error).
+ * entry (the other losses).
  *
  * <p>Immutable; safe for use by any number of threads.
  */
@@ -31,7 +31,7 @@ public final class Loss {
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 2
      * @param labels the right class of each row, N numbers from 0 to C − 1
-     * @throws IllegalArgumentException if there are no scores, or not one label for each row
+     * @throws IllegalArgumentException if scores has no row or fewer than 2 columns, or not one label for each row
      * @throws IndexOutOfBoundsException if a label is not the number of a column
      */
     public static Loss softmaxCrossEntropy(Matrix scores, int... labels) {
@@ -42,12 +42,9 @@ public final class Loss {
                 labels.length, scores.rows(), where, "labels", scores.rows() + " (one for each row of scores)");
         double[] targets = new double[scores.data().length];
         for (int i = 0; i < labels.length; i++) {
-            if (labels[i] < 0 || labels[i] >= scores.columns()) {
-                throw new IndexOutOfBoundsException(where + ": labels[" + i + "] is " + labels[i]
-                        + ", expected at least 0 and less than " + scores.columns()
-                        + (labels[i] == -1 ? "; to leave rows out, take the others by Matrix.selectRows" : ""));
-            }
-            targets[i * scores.columns() + labels[i]] = 1;
+            String hint = labels[i] == -1 ? "; to leave rows out, take the others by Matrix.selectRows" : "";
+            int label = Checks.requireIndex(labels[i], scores.columns(), where, "labels[" + i + "]", hint);
+            targets[i * scores.columns() + label] = 1;
         }
         return softmaxCrossEntropy(scores, targets);
     }
@@ -72,7 +69,8 @@ public final class Loss {
      *
      * @param scores the network's outputs before any softmax, N×C, N ≥ 1, C ≥ 2
      * @param targets the probabilities that p should have, N×C; finite and at least 0
-     * @throws IllegalArgumentException if there are no scores, the shapes differ or a target is out of range
+     * @throws IllegalArgumentException if scores has no row or fewer than 2 columns, the shapes differ, or a target is
+     *     out of range
      */
     public static Loss softmaxCrossEntropy(Matrix scores, Matrix targets) {
         String where = "Loss.softmaxCrossEntropy";

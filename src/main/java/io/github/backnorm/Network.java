@@ -6,6 +6,7 @@ import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.function.BiFunction;
 import java.util.stream.Collectors;
@@ -35,8 +36,11 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private final List<Layer> layers;
     private final List<Step> steps;
 
-    /** What backward needs: each layer's pass (a user's layer itself), the input of each step, and y. */
-    record Pass(List<Object> ofLayers, List<Matrix> inputs, Matrix y) {}
+    /**
+     * What backward needs: each layer's pass (a user's layer itself), and the number of rows and, of the input of each
+     * step and of y, the numbers of columns.
+     */
+    record Pass(List<Object> ofLayers, int rows, List<Integer> columns) {}
 
     /**
      * Makes a network of the given layers.
@@ -135,14 +139,15 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         requireInput(x, Method.FORWARD);
         forget(); // the layers' passes too: their arrays are about to be overwritten
         List<Object> ofLayers = new ArrayList<>(layers.size());
-        List<Matrix> inputs = new ArrayList<>(steps.size());
+        List<Integer> columns = new ArrayList<>(steps.size() + 1);
         Matrix y = x;
         for (Step step : steps) {
-            inputs.add(y);
+            columns.add(y.columns());
             y = output(step, "forward", Step::forward, y);
             step.layers.forEach(layer -> ofLayers.add(passOf(layer))); // now: a later user's layer may run it again
         }
-        remember(new Pass(ofLayers, inputs, y));
+        columns.add(y.columns());
+        remember(new Pass(ofLayers, x.rows(), columns));
         return y;
     }
 
@@ -215,8 +220,8 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     /** Runs backward through all steps but the first, and returns the dy of the first. */
     private Matrix backwardToSecond(Matrix dy) {
-        Matrix y = requireLastPass("").y;
-        Checks.requireShape(dy, y.rows(), y.columns(), "Network.backward", "dy");
+        Pass pass = requireLastPass();
+        Checks.requireShape(dy, pass.rows, pass.columns.get(steps.size()), "Network.backward", "dy");
         Matrix dx = dy;
         for (int i = steps.size() - 1; i > 0; i--) {
             dx = backward(i, dx);
@@ -228,28 +233,42 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private Matrix backward(int i, Matrix dy) {
         Step step = steps.get(i);
         Matrix dx = run(step, "backward", Step::backward, dy);
-        Matrix x = requireLastPass("").inputs.get(i); // again: a user's layer may have run another one forward
-        if (dx == null || dx.rows() != x.rows() || dx.columns() != x.columns()) {
-            Checks.requireShape(dx, x.rows(), x.columns(), place(step.index, "backward"), "dx");
+        if (step.isOfArrays) {
+            return dx;
+        }
+        Pass pass = requireLastPass(); // again: a user's layer may have run another one forward
+        int columns = pass.columns.get(i);
+        if (dx == null || dx.rows() != pass.rows || dx.columns() != columns) {
+            Checks.requireShape(dx, pass.rows, columns, place(step.index, "backward"), "dx");
         }
         return dx;
     }
 
-    /** The last pass, since which no layer may have run another. {@code outer} is where this network stands. */
-    private Pass requireLastPass(String outer) {
+    /** The last pass, since which no layer may have run another. */
+    private Pass requireLastPass() {
         Pass pass = requirePass();
+        overtaken().ifPresent(place -> {
+            throw new IllegalStateException("Network.backward: " + place
+                    + " has run another forward since the network's;"
+                    + " call the network's forward(x) before backward(dy)");
+        });
+        return pass;
+    }
+
+    /** The place of a layer that has run another forward since this network's, if there is one. */
+    private Optional<String> overtaken() {
+        List<Object> ofLayers = requirePass().ofLayers;
         for (int i = 0; i < layers.size(); i++) {
             Layer layer = layers.get(i);
-            if (passOf(layer) != pass.ofLayers.get(i)) {
-                throw new IllegalStateException("Network.backward: " + outer + Checks.place(i, layer)
-                        + " has run another forward since the network's;"
-                        + " call the network's forward(x) before backward(dy)");
+            if (passOf(layer) != ofLayers.get(i)) {
+                return Optional.of(Checks.place(i, layer));
             }
-            if (layer instanceof Network nested) {
-                nested.requireLastPass(outer + Checks.place(i, layer) + ": ");
+            Optional<String> inside = layer instanceof Network nested ? nested.overtaken() : Optional.empty();
+            if (inside.isPresent()) {
+                return Optional.of(Checks.place(i, layer) + ": " + inside.get());
             }
         }
-        return pass;
+        return Optional.empty();
     }
 
     private static Object passOf(Layer layer) {

@@ -17,9 +17,13 @@ abstract class Step {
 
     final List<Layer> layers;
 
+    /** Whether the layers are array layers, which return the right shapes and run no other layer. */
+    final boolean isOfArrays;
+
     private Step(int index, Layer... layers) {
         this.index = index;
         this.layers = List.of(layers);
+        this.isOfArrays = this.layers.stream().allMatch(ArrayLayer.class::isInstance);
     }
 
     abstract Matrix forward(Matrix x);

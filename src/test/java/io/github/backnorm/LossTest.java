@@ -77,14 +77,8 @@ final class LossTest {
                     new ExactLoss(scores.row(i).toArray(), targets.row(i).toArray());
             sum = sum.add(exact.value);
             for (int j = 0; j < classes; j++) {
-                BigDecimal added = exact.added(j).divide(batch, ExactLoss.PRECISION);
-                BigDecimal subtracted = exact.subtracted(j).divide(batch, ExactLoss.PRECISION);
-                assertClose(
-                        loss.gradient().get(i, j),
-                        added.subtract(subtracted),
-                        added.add(subtracted).multiply(U).multiply(BigDecimal.valueOf(17)),
-                        underflow,
-                        "gradient[" + i + "," + j + "] of\n" + scores + "\n" + targets);
+                String what = "gradient[" + i + "," + j + "] of\n" + scores + "\n" + targets;
+                assertDerivative(loss.gradient().get(i, j), exact, j, batch, 17, underflow, what);
             }
         }
         BigDecimal value = sum.divide(batch, ExactLoss.PRECISION);
@@ -94,6 +88,15 @@ final class LossTest {
                 value.multiply(U).multiply(BigDecimal.valueOf(11)),
                 underflow,
                 "value of\n" + scores + "\n" + targets);
+    }
+
+    /** An entry of a gradient: within so many u of the terms of the exact derivative by score k, divided by a count. */
+    private static void assertDerivative(
+            double actual, ExactLoss exact, int k, BigDecimal count, int us, BigDecimal underflow, String what) {
+        BigDecimal added = exact.added(k).divide(count, ExactLoss.PRECISION);
+        BigDecimal subtracted = exact.subtracted(k).divide(count, ExactLoss.PRECISION);
+        BigDecimal bound = added.add(subtracted).multiply(U).multiply(BigDecimal.valueOf(us));
+        assertClose(actual, added.subtract(subtracted), bound, underflow, what);
     }
 
     private static void assertClose(
@@ -194,14 +197,8 @@ final class LossTest {
                     double t = targets.get(i, j);
                     ExactLoss exact = new ExactLoss(new double[] {scores.get(i, j), 0}, new double[] {t, 1 - t});
                     sum = sum.add(exact.value);
-                    BigDecimal added = exact.added(0).divide(entries, ExactLoss.PRECISION);
-                    BigDecimal subtracted = exact.subtracted(0).divide(entries, ExactLoss.PRECISION);
-                    assertClose(
-                            loss.gradient().get(i, j),
-                            added.subtract(subtracted),
-                            added.add(subtracted).multiply(U).multiply(BigDecimal.valueOf(9)),
-                            underflow,
-                            "gradient[" + i + "," + j + "] of\n" + scores + "\n" + targets);
+                    String what = "gradient[" + i + "," + j + "] of\n" + scores + "\n" + targets;
+                    assertDerivative(loss.gradient().get(i, j), exact, 0, entries, 9, underflow, what);
                 }
             }
             BigDecimal value = sum.divide(entries, ExactLoss.PRECISION);

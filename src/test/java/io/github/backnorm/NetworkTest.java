@@ -13,6 +13,7 @@ import io.github.backnorm.LayerTest.Bare;
 import io.github.backnorm.LayerTest.Custom;
 import io.github.backnorm.LayerTest.Refusal;
 import io.github.backnorm.internal.Waiting;
+import java.lang.ref.WeakReference;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -194,6 +195,26 @@ final class NetworkTest {
         results.add(network.infer(x));
         results.addAll(network.state().values());
         return results;
+    }
+
+    /** What a layer of the user's does not keep is free once the pass is done. */
+    @Test
+    void forward_usersLayers_keepsNothingOfTheirs() {
+        List<WeakReference<Matrix>> results = new ArrayList<>();
+        UnaryOperator<Matrix> doubled = x -> {
+            Matrix y = x.times(2);
+            results.add(new WeakReference<>(y));
+            return y;
+        };
+        Network network = new Network(new Custom(doubled, dy -> dy), new Custom(doubled, dy -> dy));
+        network.forward(X);
+
+        assertThat(results).hasSize(2);
+        Waiting.until(() -> {
+            System.gc();
+            return results.stream().allMatch(result -> result.get() == null);
+        });
+        assertThat(network.backward(X)).isEqualTo(X);
     }
 
     /** A layer's own pass refers to arrays of the network, until the network writes them again. */

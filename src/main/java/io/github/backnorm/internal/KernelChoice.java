@@ -24,7 +24,7 @@ final class KernelChoice {
 
     /** Holds the choice for this JVM. A class of its own reads the property only when kernels are first needed. */
     private static final class Chosen {
-        static final KernelChoice CHOICE = make();
+        static final KernelChoice CHOICE = make(Parallel::ofThisJvm);
     }
 
     private final Optional<Kernels> kernels;
@@ -52,10 +52,10 @@ final class KernelChoice {
         return Chosen.CHOICE.kernels();
     }
 
-    /** Makes the choice that the system properties ask for, and logs it. */
-    static KernelChoice make() {
+    /** Makes the choice that the system property asks for, and logs it. */
+    static KernelChoice make(Supplier<Parallel> threads) {
         Logger logger = System.getLogger("io.github.backnorm");
-        KernelChoice choice = of(System.getProperty(PROPERTY, "auto"), Parallel::ofThisJvm);
+        KernelChoice choice = of(System.getProperty(PROPERTY, "auto"), threads);
         logger.log(Level.DEBUG, () -> "Backnorm: " + choice);
         if (vmOption("UseFMA").equals("false")) {
             logger.log(

@@ -12,7 +12,7 @@ final class Main {
     public static void main(String[] arguments) {
         String version = Main.class.getPackage().getImplementationVersion();
         System.out.println("Backnorm " + (version == null ? "development" : version));
-        System.out.println(KernelChoice.make());
+        System.out.println(KernelChoice.make(() -> new Parallel(1, 1))); // threads have a line of their own
         System.out.println(threads());
     }
 

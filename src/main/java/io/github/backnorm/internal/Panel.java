@@ -187,7 +187,7 @@ final class Panel extends Quantities {
         sumDy.round(dbeta, from); // (17)
         scaledGradients.clear();
         for (int j = 0; j < width; j++) {
-            if (!Kernels.isModerateSquare(sumDySquare[j]) && !isConstant(column(dy, j), 0)) {
+            if (!Kernels.isModerateSquare(sumDySquare[j]) && !scaled.containsKey(j) && !isConstant(column(dy, j), 0)) {
                 putGradients(j, new ScaledColumn(column(h, j), epsilon), dy, gamma);
             }
         }

@@ -110,13 +110,13 @@ final class ScalarKernels extends Kernels {
         double[] c = aligned.copyOf(panel.pivot);
         double[] f = aligned.copyOf(panel.factor.hi());
         double[] fLow = aligned.copyOf(panel.factor.lo());
-        double[] offset = aligned.copyOf(panel.yStart.hi());
-        double[] offsetLow = aligned.copyOf(panel.yStart.lo());
+        double[] start = aligned.copyOf(panel.yStart.hi());
+        double[] startLow = aligned.copyOf(panel.yStart.lo());
         double[] anchor = aligned.copyOf(panel.yAnchor);
         double[] x = aligned.next();
         for (int row = i; row < i + rows; row++) {
             System.arraycopy(h, panel.at(row), x, 0, width);
-            multiplyAddDeviations(width, x, c, f, fLow, offset, offsetLow, anchor, least);
+            multiplyAddDeviations(width, x, c, f, fLow, start, startLow, anchor, least);
             System.arraycopy(x, 0, y, panel.at(row), width);
         }
     }
@@ -155,8 +155,8 @@ final class ScalarKernels extends Kernels {
         double[] fLow = aligned.copyOf(panel.factor.lo());
         double[] g = aligned.copyOf(panel.slope.hi());
         double[] gLow = aligned.copyOf(panel.slope.lo());
-        double[] offset = aligned.copyOf(panel.dhStart.hi());
-        double[] offsetLow = aligned.copyOf(panel.dhStart.lo());
+        double[] start = aligned.copyOf(panel.dhStart.hi());
+        double[] startLow = aligned.copyOf(panel.dhStart.lo());
         double[] anchor = aligned.copyOf(panel.dhAnchor);
         double[] x = aligned.next();
         double[] term = aligned.next();
@@ -165,7 +165,7 @@ final class ScalarKernels extends Kernels {
         for (int row = i; row < i + rows; row++) {
             System.arraycopy(h, panel.at(row), x, 0, width);
             System.arraycopy(dy, panel.at(row), term, 0, width);
-            multiplyAdd(width, term, f, fLow, offset, offsetLow, sum, sumLow);
+            multiplyAdd(width, term, f, fLow, start, startLow, sum, sumLow);
             multiplyAddDeviations(width, x, c, g, gLow, sum, sumLow, anchor, Double.NEGATIVE_INFINITY);
             System.arraycopy(x, 0, dh, panel.at(row), width);
         }
@@ -232,38 +232,38 @@ final class ScalarKernels extends Kernels {
         }
     }
 
-    /** {@code sum + sumLow = f·x + offset}, of an anchored offset. */
+    /** {@code sum + sumLow = start + f·x}, of an anchored start. */
     private static void multiplyAdd(
             int n,
             double[] x,
             double[] f,
             double[] fLow,
-            double[] offset,
-            double[] offsetLow,
+            double[] start,
+            double[] startLow,
             double[] sum,
             double[] sumLow) {
         for (int j = 0; j < n; j++) {
-            double next = Math.fma(f[j], x[j], offset[j]);
-            sumLow[j] = Math.fma(f[j], x[j], offset[j] - next) + Math.fma(fLow[j], x[j], offsetLow[j]);
+            double next = Math.fma(f[j], x[j], start[j]);
+            sumLow[j] = Math.fma(f[j], x[j], start[j] - next) + Math.fma(fLow[j], x[j], startLow[j]);
             sum[j] = next;
         }
     }
 
-    /** {@code x = max(f·(x − c) + offset − anchor, least)}, rounded. */
+    /** {@code x = max((start + f·(x − c)) − anchor, least)}, rounded. */
     private static void multiplyAddDeviations(
             int n,
             double[] x,
             double[] c,
             double[] f,
             double[] fLow,
-            double[] offset,
-            double[] offsetLow,
+            double[] start,
+            double[] startLow,
             double[] anchor,
             double least) {
         for (int j = 0; j < n; j++) {
             double d = x[j] - c[j];
-            double sum = Math.fma(f[j], d, offset[j]);
-            double low = Math.fma(f[j], d, offset[j] - sum) + Math.fma(fLow[j], d, offsetLow[j]);
+            double sum = Math.fma(f[j], d, start[j]);
+            double low = Math.fma(f[j], d, start[j] - sum) + Math.fma(fLow[j], d, startLow[j]);
             x[j] = Math.max((sum - anchor[j]) + low, least);
         }
     }

@@ -187,29 +187,29 @@ final class VectorKernels extends Kernels {
 
     private static void normalizeFourRows(
             Quantities panel, int from, int to, int row, double[] h, double least, double[] y) {
-        double[] pivot = panel.pivot;
-        double[] factor = panel.factor.hi();
-        double[] factorLow = panel.factor.lo();
-        double[] offset = panel.yStart.hi();
-        double[] offsetLow = panel.yStart.lo();
-        double[] anchor = panel.yAnchor;
+        double[] pivots = panel.pivot;
+        double[] factors = panel.factor.hi();
+        double[] factorsLow = panel.factor.lo();
+        double[] starts = panel.yStart.hi();
+        double[] startsLow = panel.yStart.lo();
+        double[] anchors = panel.yAnchor;
         int at = panel.at(row);
         int rowStep = panel.rowStep;
         DoubleVector lowest = DoubleVector.broadcast(SPECIES, least);
         for (int j = from; j < to; j += LANES) {
-            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-            DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
-            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factorLow, j);
-            DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
-            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsetLow, j);
-            DoubleVector start = DoubleVector.fromArray(SPECIES, anchor, j);
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivots, j);
+            DoubleVector f = DoubleVector.fromArray(SPECIES, factors, j);
+            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factorsLow, j);
+            DoubleVector start = DoubleVector.fromArray(SPECIES, starts, j);
+            DoubleVector startLow = DoubleVector.fromArray(SPECIES, startsLow, j);
+            DoubleVector anchor = DoubleVector.fromArray(SPECIES, anchors, j);
             for (int i = 0; i < 2; i++) {
                 for (int l = 0; l < 2; l++) {
                     int k = at + (2 * i + l) * rowStep + j;
                     DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
-                    DoubleVector sum = f.fma(d, b);
-                    DoubleVector low = f.fma(d, b.sub(sum)).add(fLow.fma(d, bLow));
-                    sum.sub(start).add(low).max(lowest).intoArray(y, k);
+                    DoubleVector sum = f.fma(d, start);
+                    DoubleVector low = f.fma(d, start.sub(sum)).add(fLow.fma(d, startLow));
+                    sum.sub(anchor).add(low).max(lowest).intoArray(y, k);
                 }
             }
         }
@@ -313,35 +313,35 @@ final class VectorKernels extends Kernels {
 
     private static void differentiateFourRows(
             Quantities panel, int from, int to, int row, double[] h, double[] dy, double[] dh) {
-        double[] pivot = panel.pivot;
-        double[] factor = panel.factor.hi();
-        double[] factorLow = panel.factor.lo();
-        double[] slope = panel.slope.hi();
-        double[] slopeLow = panel.slope.lo();
-        double[] offset = panel.dhStart.hi();
-        double[] offsetLow = panel.dhStart.lo();
-        double[] anchor = panel.dhAnchor;
+        double[] pivots = panel.pivot;
+        double[] factors = panel.factor.hi();
+        double[] factorsLow = panel.factor.lo();
+        double[] slopes = panel.slope.hi();
+        double[] slopesLow = panel.slope.lo();
+        double[] starts = panel.dhStart.hi();
+        double[] startsLow = panel.dhStart.lo();
+        double[] anchors = panel.dhAnchor;
         int at = panel.at(row);
         int rowStep = panel.rowStep;
         for (int j = from; j < to; j += LANES) {
-            DoubleVector c = DoubleVector.fromArray(SPECIES, pivot, j);
-            DoubleVector f = DoubleVector.fromArray(SPECIES, factor, j);
-            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factorLow, j);
-            DoubleVector s = DoubleVector.fromArray(SPECIES, slope, j);
-            DoubleVector sLow = DoubleVector.fromArray(SPECIES, slopeLow, j);
-            DoubleVector b = DoubleVector.fromArray(SPECIES, offset, j);
-            DoubleVector bLow = DoubleVector.fromArray(SPECIES, offsetLow, j);
-            DoubleVector start = DoubleVector.fromArray(SPECIES, anchor, j);
+            DoubleVector c = DoubleVector.fromArray(SPECIES, pivots, j);
+            DoubleVector f = DoubleVector.fromArray(SPECIES, factors, j);
+            DoubleVector fLow = DoubleVector.fromArray(SPECIES, factorsLow, j);
+            DoubleVector g = DoubleVector.fromArray(SPECIES, slopes, j);
+            DoubleVector gLow = DoubleVector.fromArray(SPECIES, slopesLow, j);
+            DoubleVector start = DoubleVector.fromArray(SPECIES, starts, j);
+            DoubleVector startLow = DoubleVector.fromArray(SPECIES, startsLow, j);
+            DoubleVector anchor = DoubleVector.fromArray(SPECIES, anchors, j);
             for (int i = 0; i < 2; i++) {
                 for (int l = 0; l < 2; l++) {
                     int k = at + (2 * i + l) * rowStep + j;
                     DoubleVector term = DoubleVector.fromArray(SPECIES, dy, k);
                     DoubleVector d = DoubleVector.fromArray(SPECIES, h, k).sub(c);
-                    DoubleVector first = f.fma(term, b);
-                    DoubleVector firstLow = f.fma(term, b.sub(first)).add(fLow.fma(term, bLow));
-                    DoubleVector next = s.fma(d, first);
-                    DoubleVector low = s.fma(d, first.sub(next)).add(sLow.fma(d, firstLow));
-                    next.sub(start).add(low).intoArray(dh, k);
+                    DoubleVector first = f.fma(term, start);
+                    DoubleVector firstLow = f.fma(term, start.sub(first)).add(fLow.fma(term, startLow));
+                    DoubleVector next = g.fma(d, first);
+                    DoubleVector low = g.fma(d, first.sub(next)).add(gLow.fma(d, firstLow));
+                    next.sub(anchor).add(low).intoArray(dh, k);
                 }
             }
         }

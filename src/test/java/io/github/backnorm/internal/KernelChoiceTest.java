@@ -144,7 +144,7 @@ final class KernelChoiceTest {
         logger.setLevel(Level.ALL);
         logger.setUseParentHandlers(false);
         try {
-            KernelChoice choice = KernelChoice.make();
+            KernelChoice choice = KernelChoice.make(Parallel::ofThisJvm);
             assertThat(records).hasSize(1);
             assertThat(records.get(0).getLevel()).isEqualTo(Level.FINE); // System.Logger's DEBUG
             assertThat(records.get(0).getMessage()).isEqualTo("Backnorm: " + choice);

@@ -26,6 +26,16 @@ final class MainTest {
     }
 
     @Test
+    void main_onlyThreadsMakeNoSense_printsKernels() {
+        assertThat(ChildJvm.run(Main.class, "-Dbacknorm.kernels=scalar", "-Dbacknorm.threads=many")
+                        .lines())
+                .containsExactly(
+                        "Backnorm development",
+                        "scalar kernels (backnorm.kernels is scalar)",
+                        "no threads (backnorm.threads is many, expected a number from 1 on)");
+    }
+
+    @Test
     void main_withVectorModule_printsLanes() {
         assertThat(ChildJvm.run(Main.class, "--add-modules=jdk.incubator.vector", "-XX:MaxVectorSize=16")
                         .lines())

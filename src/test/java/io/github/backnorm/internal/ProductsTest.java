@@ -4,7 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import io.github.backnorm.internal.products.Operand;
-import io.github.backnorm.internal.products.Scratch;
+import io.github.backnorm.internal.products.Spoiled;
 import io.github.backnorm.internal.threads.Parallel;
 import java.math.BigDecimal;
 import java.math.MathContext;
@@ -110,9 +110,7 @@ final class ProductsTest {
             int depth = Math.min(1024, x.k);
             int panels = Math.min(1 << 16, depth * (x.n + 32));
             int packed = depth * (Math.min(1024, x.m) + 64) + kernels.parallel().threads() * panels + x.n + 1024;
-            double[] scratch = Scratch.take(packed);
-            Arrays.fill(scratch, 0, packed, NAN);
-            Scratch.giveBack(scratch);
+            Spoiled.scratch(packed);
             assertThat(Products.multiply(kernels, a(x), b(x), row(x), length -> {
                         assertThat(length).isEqualTo(c.length);
                         return c;

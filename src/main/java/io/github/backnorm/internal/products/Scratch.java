@@ -9,13 +9,13 @@ import java.util.concurrent.ConcurrentLinkedDeque;
  * <p>As many are kept as were in use at a time, and none when memory runs short. The array given back last is taken
  * first: it is in the caches, and arrays that are no longer needed age until the garbage collector frees them.
  */
-public final class Scratch {
+final class Scratch {
     private static final ConcurrentLinkedDeque<SoftReference<double[]>> FREE = new ConcurrentLinkedDeque<>();
 
     private Scratch() {}
 
     /** An array of at least this length, with any content. */
-    public static double[] take(int length) {
+    static double[] take(int length) {
         for (SoftReference<double[]> free = FREE.poll(); free != null; free = FREE.poll()) {
             double[] array = free.get();
             if (array != null && array.length >= length) {
@@ -25,7 +25,7 @@ public final class Scratch {
         return new double[length];
     }
 
-    public static void giveBack(double[] array) {
+    static void giveBack(double[] array) {
         FREE.push(new SoftReference<>(array));
     }
 }

@@ -164,7 +164,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
 
     @Override
     int outputColumns(int rows, int columns, Method method) {
-        if (columns != inputs()) {
+        if (columns != inputs() && columns != UNKNOWN) {
             throw Checks.refusal(
                     "Affine." + method,
                     "x",

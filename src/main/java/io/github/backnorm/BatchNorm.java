@@ -346,7 +346,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
 
     @Override
     int outputColumns(int rows, int columns, Method method) {
-        if (columns != features) {
+        if (columns != features && columns != UNKNOWN) {
             throw Checks.refusal("BatchNorm." + method, "x", Checks.shape(rows, columns), "Nx" + features);
         }
         if (rows < 2 && method == Method.FORWARD) {
@@ -373,7 +373,6 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     Affine mergedInto(Affine affine) {
         String where = "BatchNorm.folded";
         Matrix w = affine.weight().value();
-        Checks.requireShape(w, w.rows(), features, where, "weight of the affine layer");
         Matrix gamma = this.gamma.value();
         Statistics running = this.running;
         double[] variance = running.variance.data();

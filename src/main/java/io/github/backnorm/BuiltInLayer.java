@@ -9,11 +9,12 @@ import java.util.Locale;
  * @param <P> what the layer remembers of a forward pass, a new object for each pass
  */
 abstract class BuiltInLayer<P> implements Layer {
-    /** The number of output columns of a user's layer: it is known only once the layer has run. */
+    /** A size that is not known yet: the rows before there is a batch, the columns behind a user's layer. */
     static final int UNKNOWN = -1;
 
-    /** A way to run a layer. */
+    /** When a shape is checked: when a network is made of layers, and when a layer runs. */
     enum Method {
+        NEW,
         FORWARD,
         INFER;
 
@@ -49,7 +50,7 @@ abstract class BuiltInLayer<P> implements Layer {
         return pass;
     }
 
-    /** The number of columns of y for an x of this shape. Refuses the shape as the method would. */
+    /** The number of columns of y for an x of this shape, as far as both are known. Refuses what the method would. */
     abstract int outputColumns(int rows, int columns, Method method);
 
     /** An independent layer that infers as this one does now; for a network the {@link Network#folded folded} one. */

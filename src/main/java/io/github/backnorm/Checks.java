@@ -162,7 +162,7 @@ final class Checks {
     }
 
     static String shape(int rows, int columns) {
-        return rows + "x" + columns;
+        return (rows == BuiltInLayer.UNKNOWN ? "N" : rows) + "x" + columns;
     }
 
     static String entry(Matrix matrix, int index, String what) {

@@ -18,9 +18,10 @@ import java.util.stream.Collectors;
  * <p>{@link #forward} and {@link #infer} run the layers from the first to the last. {@link #backward} applies the chain
  * rule from the last to the first: a layer's dx is the dy of the layer before it.
  *
- * <p>Shapes are checked along the chain before anything runs, up to the first layer that is not built in. A layer may
- * still refuse the batch when its turn comes: for a NaN, or for a shape that depends on a layer not built in. By then
- * the layers before it have processed the batch, and their running statistics have moved.
+ * <p>Shapes are checked along the chain when the network is made, and again before a batch runs, as far as they are
+ * known: the number of columns behind a layer that is not built in is not. A layer may still refuse the batch when its
+ * turn comes: for a NaN, or for a shape that depends on a layer not built in. By then the layers before it have
+ * processed the batch, and their running statistics have moved.
  *
  * <p>Layers count from 0, in messages as in {@link #state}. A layer or parameter object occurs at most once in a
  * network, nested networks included.
@@ -46,7 +47,8 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
      * Makes a network of the given layers.
      *
      * @param layers the layers, first to last
-     * @throws IllegalArgumentException if a layer or parameter object occurs twice
+     * @throws IllegalArgumentException if a layer or parameter object occurs twice; or if a layer cannot take the
+     *     columns of the one before it, as far as that is known without a batch
      * @throws IllegalStateException if two parameters of a layer have the same name, so that its {@link #state} fails
      */
     public Network(Layer... layers) {
@@ -57,6 +59,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         this.layers = List.of(layers);
         this.steps = Step.of(this.layers);
         requireDistinct(Collections.newSetFromMap(new IdentityHashMap<>()), "Network.new");
+        outputColumns(UNKNOWN, UNKNOWN, Method.NEW);
     }
 
     private void requireDistinct(Set<Object> seen, String where) {
@@ -299,8 +302,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
      * most {@code (γₖ + 3u)·(|x|·|W'| + |b'|) + 2⁻⁹⁹·|β|}, barring overflow and underflow.
      *
      * @throws IllegalArgumentException if a layer is of a user's type; or if, in a batch norm to be merged, {@code σ² +
-     *     ε} is 0, the number of columns is not that of the affine layer's outputs, or a folded coefficient is NaN or
-     *     infinite
+     *     ε} is 0 or a folded coefficient is NaN or infinite
      */
     public Network folded() {
         List<Layer> folded = new ArrayList<>();
@@ -335,7 +337,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     @Override
     int outputColumns(int rows, int columns, Method method) {
         int known = columns;
-        for (int i = 0; i < layers.size() && known != UNKNOWN; i++) {
+        for (int i = 0; i < layers.size(); i++) {
             known = outputColumns(i, rows, known, method);
         }
         return known;

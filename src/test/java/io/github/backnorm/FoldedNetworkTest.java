@@ -162,9 +162,6 @@ final class FoldedNetworkTest {
                         "layer 1 (BatchNorm): folded bias[0,1] is NaN, expected a finite number",
                         new Network(new Affine(Matrix.zeros(3, 2), Matrix.ofRow(0, Double.NaN)), batchNorm(1, 0, 1))),
                 arguments(
-                        "layer 1 (BatchNorm): weight of the affine layer is 3x4, expected 3x2",
-                        new Network(affine(3, 4, 1), batchNorm(1, 0, 1))),
-                arguments(
                         "layer 1 (Scale) is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be"
                                 + " copied; fold the networks before and after it",
                         new Network(affine(3, 2, 1), new Scale(Matrix.ofRow(1, 1)))),

@@ -389,38 +389,67 @@ final class NetworkTest {
         refusal.assertRefused(network(SEED), X);
     }
 
-    /** Networks for {@link #X} whose layers do not fit each other. */
+    /** Layers that do not fit each other. */
     static List<Arguments> misfits() {
         return List.of(
-                arguments(
-                        "layer 3 (BatchNorm): x is 4x100, expected Nx64",
-                        new Network(batchNorm(3, 1), affine(3, 100, 2), new ReLU(), new BatchNorm(64))),
-                arguments(
-                        "layer 1 (Network): layer 1 (Network): layer 0 (Affine): x is 4x2, expected Nx4"
-                                + " (the layer has 4 inputs)",
-                        new Network(batchNorm(3, 3), new Network(affine(3, 2, 4), new Network(affine(4, 1, 5))))),
-                arguments(
-                        "layer 2 (Affine): x is 4x2, expected Nx3 (the layer has 3 inputs)",
-                        new Network(batchNorm(3, 6), new Network(affine(3, 2, 7), new Network()), affine(3, 3, 8))));
+                misfit(
+                        "layer 3 (BatchNorm): x is Nx100, expected Nx64",
+                        batchNorm(3, 1),
+                        affine(3, 100, 2),
+                        new ReLU(),
+                        new BatchNorm(64)),
+                misfit(
+                        "layer 1 (Network): layer 0 (Affine): x is Nx2, expected Nx4 (the layer has 4 inputs)",
+                        batchNorm(2, 3),
+                        new Network(affine(4, 1, 5))),
+                misfit(
+                        "layer 2 (Affine): x is Nx2, expected Nx3 (the layer has 3 inputs)",
+                        batchNorm(3, 6),
+                        new Network(affine(3, 2, 7), new Network()),
+                        affine(3, 3, 8)),
+                misfit(
+                        "layer 2 (BatchNorm): x is Nx4, expected Nx9",
+                        new Custom(x -> x, dy -> dy),
+                        affine(3, 4, 9),
+                        new BatchNorm(9)));
+    }
+
+    private static Arguments misfit(String message, Layer... layers) {
+        return arguments(message, layers);
     }
 
     @ParameterizedTest
     @MethodSource("misfits")
-    void forwardAndInfer_layersDoNotFit_refusedBeforeAnythingRuns(String message, Network network) {
-        Layer first = network.layers().get(0);
-        first.forward(X);
-        Matrix dx = first.backward(X);
-        Map<String, Matrix> state = network.state();
+    void new_layersDoNotFit_refused(String message, Layer[] layers) {
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Network(layers))
+                .withMessage("Network.new: " + message);
+    }
+
+    @Test
+    void new_columnsBetweenUnknown_accepted() {
+        assertThat(new Network(affine(3, 4, 1), new Custom(x -> x, dy -> dy), new ReLU(), affine(5, 2, 2)).layers())
+                .hasSize(4);
+    }
+
+    @Test
+    void forwardAndInfer_batchDoesNotFit_refusedBeforeAnythingRuns() {
+        ReLU first = new ReLU();
+        Network network = new Network(first, new Network(new ReLU(), affine(4, 2, 5)));
+        Matrix dx = backwardOfOnes(first);
+        String message = ": layer 1 (Network): layer 1 (Affine): x is 4x3, expected Nx4 (the layer has 4 inputs)";
 
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> network.forward(X))
-                .withMessage("Network.forward: " + message);
-        assertThatIllegalArgumentException()
-                .isThrownBy(() -> network.infer(X))
-                .withMessage("Network.infer: " + message);
-        assertThat(network.state()).isEqualTo(state);
-        assertThat(first.backward(X)).isEqualTo(dx);
+                .withMessage("Network.forward" + message);
+        assertThatIllegalArgumentException().isThrownBy(() -> network.infer(X)).withMessage("Network.infer" + message);
+        assertThat(first.backward(Matrix.filled(4, 3, 1))).isEqualTo(dx);
         LayerTest.assertNoPass(network, X);
+    }
+
+    private static Matrix backwardOfOnes(Layer layer) {
+        layer.forward(X);
+        return layer.backward(Matrix.filled(4, 3, 1));
     }
 
     @Test

@@ -3,9 +3,10 @@ package io.github.backnorm;
 import java.util.List;
 import java.util.function.IntFunction;
 import java.util.random.RandomGenerator;
+import java.util.stream.Stream;
 
 /**
- * Affine (fully connected) layer: {@code Y = X·W + b}.
+ * Affine (fully connected) layer: {@code Y = X·W + b}, or {@linkplain #withoutBias without bias} {@code Y = X·W}.
  *
  * <p>Shapes for a batch of N rows: X is N×D, W is D×L, b is 1×L, Y is N×L. The derivation writes h for Y, because y is
  * the output of batch norm there.
@@ -25,15 +26,17 @@ import java.util.random.RandomGenerator;
  */
 public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     private final Parameter weight;
-    private final Parameter bias;
+
+    /** The weight and, if there is one, the bias. */
     private final List<Parameter> parameters;
 
     /** What backward needs: the input, and the weight that was used. */
     record Pass(Matrix x, Matrix w) {}
 
     /**
-     * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. The weights are drawn row by
-     * row from {@link RandomGenerator#nextDouble()}.
+     * Makes a layer with random weights, uniform in {@code ±√(6/inputs)}, and zero bias. They keep the
+     * size of a batch through layers with ReLU; see {@link #outputLayer} for the last layer. The weights are drawn row
+     * by row from {@link RandomGenerator#nextDouble()}.
      *
      * @param inputs D, the number of columns of X, at least 0
      * @param outputs L, the number of columns of Y, at least 0
@@ -43,7 +46,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
      *     Rectifiers: Surpassing Human-Level Performance on ImageNet Classification</a>
      */
     public Affine(int inputs, int outputs, RandomGenerator random) {
-        this(heUniform(inputs, outputs, random), Matrix.zeros(1, outputs));
+        this(uniform(6, inputs, outputs, random, "Affine.new"), Matrix.zeros(1, outputs));
     }
 
     /**
@@ -54,21 +57,53 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
      * @throws IllegalArgumentException if the shapes do not fit
      */
     public Affine(Matrix weight, Matrix bias) {
+        this(new Parameter("weight", requireFit(weight, bias)), List.of(new Parameter("bias", bias)));
+    }
+
+    private Affine(Parameter weight, List<Parameter> bias) {
+        this.weight = weight;
+        this.parameters = Stream.concat(Stream.of(weight), bias.stream()).toList();
+    }
+
+    private static Matrix requireFit(Matrix weight, Matrix bias) {
         Checks.requireNonNull(weight, "Affine.new", "weight");
         Checks.requireShape(
                 bias, 1, weight.columns(), "Affine.new", "bias", " (the weight is " + Checks.shape(weight) + ")");
-        this.weight = new Parameter("weight", weight);
-        this.bias = new Parameter("bias", bias);
-        this.parameters = List.of(this.weight, this.bias);
+        return weight;
     }
 
-    private static Matrix heUniform(int inputs, int outputs, RandomGenerator random) {
-        Checks.requireNotNegative(inputs, "Affine.new", "inputs");
-        Checks.requireNotNegative(outputs, "Affine.new", "outputs");
-        Checks.requireSize(inputs, outputs, "Affine.new");
-        Checks.requireNonNull(random, "Affine.new", "random");
-        double bound = Math.sqrt(6.0 / inputs);
+    /**
+     * {@return a layer with random weights, uniform in {@code ±√(1/inputs)}, and zero bias: for the last layer of a
+     * network} The scores of a new network are then small. With the wider weights of the constructor it is sure of what
+     * it does not know yet, and training first has to undo that. PyTorch draws the weights of every {@code Linear} by
+     * this rule.
+     *
+     * @param inputs D, the number of columns of X, at least 0
+     * @param outputs L, the number of columns of Y, at least 0
+     * @param random the generator of the weights, drawn as by the constructor
+     * @throws IllegalArgumentException if inputs or outputs is negative or there are too many weights for one array
+     */
+    public static Affine outputLayer(int inputs, int outputs, RandomGenerator random) {
+        return new Affine(uniform(1, inputs, outputs, random, "Affine.outputLayer"), Matrix.zeros(1, outputs));
+    }
+
+    /** Numbers uniform in ±√(square/inputs). */
+    private static Matrix uniform(double square, int inputs, int outputs, RandomGenerator random, String where) {
+        Checks.requireNotNegative(inputs, where, "inputs");
+        Checks.requireNotNegative(outputs, where, "outputs");
+        Checks.requireSize(inputs, outputs, where);
+        Checks.requireNonNull(random, where, "random");
+        double bound = Math.sqrt(square / inputs);
         return Matrix.generate(inputs, outputs, (row, column) -> bound * (2 * random.nextDouble() - 1));
+    }
+
+    /**
+     * {@return a new layer {@code Y = X·W} with this one's weight, and without bias} In front of a batch norm a bias
+     * has no effect, for it is subtracted with the mean. Its gradient there is rounding noise, which Adam turns into
+     * steps of full size.
+     */
+    public Affine withoutBias() {
+        return new Affine(new Parameter("weight", weight.value()), List.of());
     }
 
     /** {@return W, D×L} */
@@ -76,9 +111,21 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
         return weight;
     }
 
-    /** {@return b, 1×L} */
+    /** {@return whether the layer has a bias} */
+    public boolean hasBias() {
+        return parameters.size() > 1;
+    }
+
+    /**
+     * {@return b, 1×L}
+     *
+     * @throws IllegalStateException if the layer has no bias
+     */
     public Parameter bias() {
-        return bias;
+        if (!hasBias()) {
+            throw new IllegalStateException("Affine.bias: the layer has none; ask hasBias() first");
+        }
+        return parameters.get(1);
     }
 
     /** {@return D, the number of columns of X} */
@@ -91,7 +138,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
         return weight.value().columns();
     }
 
-    /** {@return W and b} */
+    /** {@return W and, if there is one, b} */
     @Override
     public List<Parameter> parameters() {
         return parameters;
@@ -113,9 +160,15 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
         forget();
         requireInput(x, Method.FORWARD);
         Matrix w = weight.value();
-        Matrix h = Matrix.productPlusRow(x.operand(), w.operand(), bias.value(), arrayFor); // (1)
+        Matrix h = affine(x, w, arrayFor);
         remember(new Pass(x, w));
         return h;
+    }
+
+    private Matrix affine(Matrix x, Matrix w, IntFunction<double[]> arrayFor) { // (1)
+        return hasBias()
+                ? Matrix.productPlusRow(x.operand(), w.operand(), bias().value(), arrayFor)
+                : Matrix.product(x.operand(), w.operand(), arrayFor);
     }
 
     /**
@@ -127,7 +180,7 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     @Override
     public Matrix infer(Matrix x) {
         requireInput(x, Method.INFER);
-        return Matrix.productPlusRow(x.operand(), weight.value().operand(), bias.value(), double[]::new);
+        return affine(x, weight.value(), double[]::new);
     }
 
     /**
@@ -153,13 +206,15 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
         Checks.requireShape(dy, pass.x.rows(), outputs(), "Affine.backward", "dy");
         weight.setOwnGradient(
                 Matrix.product(pass.x.operand().transposed(), dy.operand(), weight::arrayForGradient)); // (21)
-        bias.setGradient(dy.columnSums()); // (22)
+        if (hasBias()) {
+            bias().setGradient(dy.columnSums()); // (22)
+        }
     }
 
     /** {@return type and shape} */
     @Override
     public String toString() {
-        return "Affine " + inputs() + "→" + outputs();
+        return "Affine " + inputs() + "→" + outputs() + (hasBias() ? "" : " without bias");
     }
 
     @Override
@@ -179,6 +234,6 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
 
     @Override
     Layer copy() {
-        return new Affine(weight.value(), bias.value());
+        return hasBias() ? new Affine(weight.value(), bias().value()) : withoutBias();
     }
 }

@@ -368,7 +368,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     /**
      * An affine layer that infers what the given one followed by this one infers now. {@code W' = W·γ/√(σ² + ε)} is
      * what this batch norm, with 0 for μ and β, infers from W. {@code b' = (b − μ)·γ/√(σ² + ε) + β} is what it infers
-     * from b. So every coefficient has the accuracy of {@link #infer}.
+     * from b, which is 0 for an affine layer without bias. So every coefficient has the accuracy of {@link #infer}.
      */
     Affine mergedInto(Affine affine) {
         String where = "BatchNorm.folded";
@@ -385,8 +385,8 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         Matrix zero = Matrix.zeros(1, features);
         Matrix weight = normalized(
                 w, normalization(new Statistics(zero, running.variance), gamma, zero), Normalization.NO_LEAST);
-        Matrix bias =
-                normalized(affine.bias().value(), normalization(running, gamma, beta.value()), Normalization.NO_LEAST);
+        Matrix b = affine.hasBias() ? affine.bias().value() : zero;
+        Matrix bias = normalized(b, normalization(running, gamma, beta.value()), Normalization.NO_LEAST);
         Checks.requireFinite(weight, where, "folded weight");
         Checks.requireFinite(bias, where, "folded bias");
         return new Affine(weight, bias);

@@ -2,6 +2,7 @@ package io.github.backnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 
 import io.github.backnorm.LayerTest.Refusal;
 import java.util.List;
@@ -182,6 +183,48 @@ final class AffineTest {
                 .containsExactly(layer.weight().value(), layer.bias().value());
     }
 
+    @ParameterizedTest
+    @CsvSource({"1, 1", "4, 0.5", "16, 0.25"})
+    void outputLayer_random_drawsUniformByInputsRowByRow(int inputs, double bound) {
+        long seed = 6;
+
+        Affine layer = Affine.outputLayer(inputs, 4, new Random(seed));
+
+        // √(1/inputs) is a power of two, so the product with 2·nextDouble() − 1 is exact.
+        assertThat(layer.weight().value())
+                .as("seed %d", seed)
+                .isEqualTo(Matrices.uniform(inputs, 4, seed).times(bound));
+        assertThat(layer.bias().value()).isEqualTo(Matrix.zeros(1, 4));
+    }
+
+    @Test
+    void withoutBias_anyPass_isThatOfZeroBias() {
+        Matrix x = Matrices.uniform(4, 3, 8);
+        Matrix dy = Matrices.uniform(4, 2, 9);
+        Affine zeroBias = new Affine(layer().weight().value(), Matrix.zeros(1, 2));
+        Affine layer = layer().withoutBias();
+
+        assertThat(layer.infer(x)).isEqualTo(zeroBias.infer(x));
+        assertThat(layer.forward(x)).isEqualTo(zeroBias.forward(x));
+        assertThat(layer.backward(dy)).isEqualTo(zeroBias.backward(dy));
+        assertThat(LayerTest.gradients(layer)).containsExactly(zeroBias.weight().gradient());
+    }
+
+    @Test
+    void withoutBias_parametersAndState_areTheWeightAlone() {
+        Affine layer = layer();
+        Affine bare = layer.withoutBias();
+
+        assertThat(layer.hasBias()).isTrue();
+        assertThat(bare.hasBias()).isFalse();
+        assertThat(bare.parameters()).containsExactly(bare.weight()).doesNotContain(layer.weight());
+        assertThat(bare.state()).isEqualTo(Map.of("weight", layer.weight().value()));
+        assertThat(bare).hasToString("Affine 3→2 without bias");
+        assertThatIllegalStateException()
+                .isThrownBy(bare::bias)
+                .withMessage("Affine.bias: the layer has none; ask hasBias() first");
+    }
+
     static List<Refusal> refusals() {
         Matrix w = Matrix.zeros(3, 2);
         Random random = new Random(7);
@@ -189,6 +232,9 @@ final class AffineTest {
                 new Refusal("Affine.new: inputs is -1, expected at least 0", layer -> new Affine(-1, 2, random)),
                 new Refusal("Affine.new: outputs is -1, expected at least 0", layer -> new Affine(3, -1, random)),
                 new Refusal("Affine.new: random is null, expected a value", layer -> new Affine(3, 2, null)),
+                new Refusal(
+                        "Affine.outputLayer: inputs is -1, expected at least 0",
+                        layer -> Affine.outputLayer(-1, 2, random)),
                 new Refusal("Affine.new: weight is null, expected a value", layer -> new Affine(null, w)),
                 new Refusal("Affine.new: bias is null, expected a value", layer -> new Affine(w, null)),
                 new Refusal(

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -55,6 +56,19 @@ final class FoldedNetworkTest {
         assertThat(folded.weight().value())
                 .isEqualTo(Matrix.ofRows(new double[] {2, 2, -6, 0}, new double[] {10, 6, -14, 0}));
         assertThat(folded.bias().value()).isEqualTo(Matrix.ofRow(2.5, 1, 3, 7));
+    }
+
+    @Test
+    void folded_affineWithoutBias_isThatOfZeroBias() {
+        Matrix weight = Matrices.uniform(3, 2, 1);
+        Affine bare = new Affine(weight, Matrix.zeros(1, 2)).withoutBias();
+        BatchNorm norm = batchNorm(0.5, 1e-5, 2);
+
+        assertThat(new Network(bare, norm).folded().state())
+                .isEqualTo(new Network(new Affine(weight, Matrix.zeros(1, 2)), norm)
+                        .folded()
+                        .state());
+        assertThat(new Network(bare).folded().state()).isEqualTo(Map.of("0.weight", weight));
     }
 
     /** Coefficients that are rounded once, and what is inferred with them. */

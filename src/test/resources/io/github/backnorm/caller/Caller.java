@@ -51,8 +51,9 @@ final class Caller {
         RandomGenerator random = new Random(1);
         Affine affine = new Affine(2, 3, random);
         Affine given = new Affine(Matrix.zeros(3, 1), Matrix.zeros(1, 1));
+        Affine last = Affine.outputLayer(3, 1, random).withoutBias();
         Parameter weight = affine.weight();
-        Parameter bias = affine.bias();
+        Parameter bias = last.hasBias() ? last.bias() : affine.bias();
         int shape = affine.inputs() + affine.outputs();
         BatchNorm defaults = new BatchNorm(3);
         BatchNorm batchNorm = new BatchNorm(3, 1e-5, 0.1);

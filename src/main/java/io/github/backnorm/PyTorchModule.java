@@ -1,0 +1,321 @@
+package io.github.backnorm;
+
+import io.github.backnorm.internal.pytorch.ModuleText.Part;
+import io.github.backnorm.internal.safetensors.ElementType;
+import io.github.backnorm.internal.safetensors.FormatFault;
+import io.github.backnorm.internal.safetensors.StoredTensor;
+import java.math.BigDecimal;
+import java.math.MathContext;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A module of PyTorch that a text shows: its path in the model, its type and its arguments. It makes a layer of its
+ * tensors, and tensors of its layer.
+ */
+final class PyTorchModule {
+    private static final String LINEAR = "Linear";
+    private static final String BATCH_NORM = "BatchNorm1d";
+    private static final String SYNC_BATCH_NORM = "SyncBatchNorm";
+    private static final String RELU = "ReLU";
+    private static final String FLATTEN = "Flatten";
+    private static final String IDENTITY = "Identity";
+
+    /** The arguments of the modules' constructors in PyTorch's order; those that are always named come last. */
+    private static final Map<String, List<String>> ARGUMENTS = Map.of(
+            LINEAR,
+            List.of("in_features", "out_features", "bias", "device", "dtype"),
+            BATCH_NORM,
+            ofBatchNorm(),
+            SYNC_BATCH_NORM,
+            ofBatchNorm(),
+            RELU,
+            List.of("inplace"),
+            "Dropout",
+            List.of("p", "inplace"),
+            "AlphaDropout",
+            List.of("p", "inplace"),
+            FLATTEN,
+            List.of("start_dim", "end_dim"),
+            IDENTITY,
+            List.of()); // takes any and ignores them
+
+    private static final String WEIGHT = "weight";
+    private static final String BIAS = "bias";
+    private static final String RUNNING_MEAN = "running_mean";
+    private static final String RUNNING_VARIANCE = "running_var";
+    private static final String COUNT = "num_batches_tracked";
+
+    /** The names of tensors that only a module can mean. */
+    static final List<String> NAMES = List.of(WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VARIANCE);
+
+    private final String path;
+    private final String type;
+    private final String where;
+    private final Map<String, String> arguments = new LinkedHashMap<>();
+
+    private static List<String> ofBatchNorm() {
+        return List.of(
+                "num_features",
+                "eps",
+                "momentum",
+                "affine",
+                "track_running_stats",
+                "process_group",
+                "device",
+                "dtype",
+                BIAS);
+    }
+
+    /** The module that a part of a text shows; {@code method} is the method that reads the text. */
+    PyTorchModule(String path, Part part, String method) {
+        this.path = path;
+        this.type = part.type();
+        this.where = method + ": " + place(path) + " (" + type + ")";
+        List<String> known = ARGUMENTS.get(type);
+        if (known == null) {
+            throw Checks.refusal(
+                    method + ": " + place(path),
+                    "type",
+                    FormatFault.quoted(type),
+                    "Linear, BatchNorm1d, SyncBatchNorm, ReLU, or Dropout, Identity, Flatten, which are skipped; "
+                            + advice(type));
+        }
+        if (!type.equals(IDENTITY)) {
+            readArguments(part.parts(), known);
+        }
+    }
+
+    static String place(String path) {
+        return path.isEmpty() ? "the module" : "module " + path;
+    }
+
+    private static String advice(String type) {
+        return switch (type) {
+            case "Softmax", "LogSoftmax", "Sigmoid" ->
+                "leave a last one out of the text: Loss makes probabilities of the scores";
+            case "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d" ->
+                "it normalizes within a row, and batch norm over the rows of a batch";
+            case "Conv1d", "Conv2d", "BatchNorm2d", "BatchNorm3d" -> "a batch is a matrix here, without channels";
+            default -> "put a Layer of your own in its place, between layers by PyTorch.linear and PyTorch.batchNorm1d";
+        };
+    }
+
+    private void readArguments(List<Part> parts, List<String> known) {
+        for (int i = 0; i < parts.size(); i++) {
+            Part part = parts.get(i);
+            String name = part.name().isEmpty() && i < known.size() ? known.get(i) : part.name();
+            boolean isValue = part.key().isEmpty() && part.parts().isEmpty();
+            if (!isValue || !known.contains(name) || arguments.put(name, part.word()) != null) {
+                throw refusal(
+                        "argument " + FormatFault.quoted(part.name().isEmpty() ? part.word() : part.name()),
+                        "unexpected",
+                        "one of " + known);
+            }
+        }
+    }
+
+    private IllegalArgumentException refusal(String what, Object actual, String expected) {
+        return Checks.refusal(where, what, actual, expected);
+    }
+
+    /** The path, which is also the beginning of the names of the module's tensors. */
+    String path() {
+        return path;
+    }
+
+    private String name(String tensor) {
+        return path.isEmpty() ? tensor : path + "." + tensor;
+    }
+
+    /** Whether a layer computes what the module does in inference; the others do nothing then. */
+    boolean isLayer() {
+        return isLinear() || isBatchNorm() || type.equals(RELU);
+    }
+
+    private boolean isLinear() {
+        return type.equals(LINEAR);
+    }
+
+    private boolean isBatchNorm() {
+        return type.equals(BATCH_NORM) || type.equals(SYNC_BATCH_NORM);
+    }
+
+    /** The tensors by which the module is found in a file. */
+    List<String> required() {
+        return isLinear() ? List.of(name(WEIGHT)) : isBatchNorm() ? List.of(name(RUNNING_MEAN)) : List.of();
+    }
+
+    /** The layer with the module's tensors; none if it does nothing in inference. */
+    Optional<Layer> layer(PyTorchTensors tensors) {
+        try {
+            if (isLinear()) {
+                return Optional.of(affine(tensors));
+            }
+            if (isBatchNorm()) {
+                return Optional.of(batchNorm(tensors));
+            }
+            if (type.equals(FLATTEN)) {
+                requireFlatRows();
+            }
+            return isLayer() ? Optional.of(new ReLU()) : Optional.empty();
+        } catch (IllegalArgumentException refusal) {
+            if (refusal.getMessage().startsWith(where)) {
+                throw refusal;
+            }
+            throw new IllegalArgumentException(where + ": " + refusal.getMessage(), refusal);
+        }
+    }
+
+    private Affine affine(PyTorchTensors tensors) {
+        Matrix weight = tensors.matrix(name(WEIGHT), where, "").transpose();
+        requireSize("in_features", weight.rows());
+        requireSize("out_features", weight.columns());
+        if (flag(BIAS, tensors.has(name(BIAS)))) {
+            return new Affine(weight, tensors.vector(name(BIAS), where, ""));
+        }
+        return new Affine(weight, Matrix.zeros(1, weight.columns())).withoutBias();
+    }
+
+    private BatchNorm batchNorm(PyTorchTensors tensors) {
+        if (!flag("track_running_stats", true)) {
+            throw refusal(
+                    "track_running_stats",
+                    "False",
+                    "True; without running statistics a row's result depends on the other rows");
+        }
+        String note = " (those of a module with track_running_stats=False are not stored)";
+        Matrix mean = tensors.vector(name(RUNNING_MEAN), where, note);
+        Matrix variance = tensors.vector(name(RUNNING_VARIANCE), where, note);
+        int features = mean.columns();
+        requireSize("num_features", features);
+        boolean affine = flag("affine", tensors.has(name(WEIGHT)) || tensors.has(name(BIAS)));
+        Matrix gamma = affine
+                ? tensors.vector(name(WEIGHT), where, " (or affine=False in the text)")
+                : Matrix.filled(1, features, 1);
+        Matrix beta = affine && flag(BIAS, tensors.has(name(BIAS)))
+                ? tensors.vector(name(BIAS), where, "")
+                : Matrix.zeros(1, features);
+        tensors.ignore(name(COUNT));
+        BatchNorm layer = new BatchNorm(features, epsilon(), momentum());
+        layer.restore(Map.of("gamma", gamma, "beta", beta, "runningMean", mean, "runningVariance", variance));
+        return layer;
+    }
+
+    private double epsilon() {
+        return number("eps", 1e-5);
+    }
+
+    private double momentum() {
+        if ("None".equals(arguments.get("momentum"))) {
+            throw refusal(
+                    "momentum",
+                    "None",
+                    "a number; choose one, as in text.replace(\"momentum=None\", \"momentum=0.1\"): it has no effect on"
+                            + " inference, and with None PyTorch averages over all batches");
+        }
+        return number("momentum", 0.1);
+    }
+
+    private void requireFlatRows() {
+        if (number("start_dim", 1) != 1 || number("end_dim", -1) != -1) {
+            throw refusal("arguments", arguments, "{start_dim=1, end_dim=-1}, which leaves the rows of a matrix");
+        }
+    }
+
+    private void requireSize(String argument, int size) {
+        String given = arguments.get(argument);
+        if (given != null && !given.equals(String.valueOf(size))) {
+            throw refusal(argument, FormatFault.quoted(given), size + ", as in the file");
+        }
+    }
+
+    private boolean flag(String argument, boolean ifNotGiven) {
+        String given = arguments.getOrDefault(argument, ifNotGiven ? "True" : "False");
+        return switch (given) {
+            case "True", "true" -> true;
+            case "False", "false" -> false;
+            default -> throw refusal(argument, FormatFault.quoted(given), "True or False");
+        };
+    }
+
+    private double number(String argument, double ifNotGiven) {
+        String given = arguments.get(argument);
+        if (given == null) {
+            return ifNotGiven;
+        }
+        try {
+            return Double.parseDouble(given);
+        } catch (NumberFormatException notANumber) {
+            throw refusal(argument, FormatFault.quoted(given), "a number");
+        }
+    }
+
+    /** Adds the tensors of the module's layer; their names begin with the prefix. */
+    void addTensors(Layer layer, String prefix, Map<String, StoredTensor> tensors) {
+        String names = prefix + name("");
+        if (isLinear() && layer instanceof Affine affine) {
+            Matrix weight = affine.weight().value().transpose();
+            requireSame("a bias", affine.hasBias(), flag(BIAS, affine.hasBias()));
+            tensors.put(names + WEIGHT, Safetensors.stored(weight, weight.rows(), weight.columns()));
+            if (affine.hasBias()) {
+                tensors.put(names + BIAS, vector(affine.bias().value()));
+            }
+        } else if (isBatchNorm() && layer instanceof BatchNorm norm) {
+            requireSame("epsilon", norm.epsilon(), epsilon());
+            addLearned(WEIGHT, flag("affine", true), norm.gamma().value(), 1, names, tensors);
+            addLearned(
+                    BIAS, flag("affine", true) && flag(BIAS, true), norm.beta().value(), 0, names, tensors);
+            tensors.put(names + RUNNING_MEAN, vector(norm.runningMean()));
+            tensors.put(names + RUNNING_VARIANCE, vector(norm.runningVariance()));
+            tensors.put(names + COUNT, new StoredTensor(ElementType.I64, List.of(), new double[1]));
+        } else if (!type.equals(RELU) || !(layer instanceof ReLU)) {
+            throw refusal("the layer", layer, "one of the module's type");
+        }
+    }
+
+    /** A row that the module may do without if it is what the module then takes. */
+    private void addLearned(
+            String name, boolean has, Matrix row, double without, String names, Map<String, StoredTensor> tensors) {
+        if (has) {
+            tensors.put(names + name, vector(row));
+        } else if (!row.equals(Matrix.filled(1, row.columns(), without))) {
+            throw refusal(name, row, "all " + without + ", for the module of the text has none");
+        }
+    }
+
+    private void requireSame(String what, Object ofLayer, Object ofModule) {
+        if (!ofLayer.equals(ofModule)) {
+            throw refusal(what, ofLayer, ofModule + ", as in the text");
+        }
+    }
+
+    private static StoredTensor vector(Matrix row) {
+        return Safetensors.stored(row, row.columns());
+    }
+
+    /** The module that computes what a layer does, as a text; empty if there is none. */
+    static Optional<String> text(Layer layer) {
+        if (layer instanceof Affine affine) {
+            String bias = affine.hasBias() ? "" : ", bias=False";
+            return Optional.of(LINEAR + "(" + affine.inputs() + ", " + affine.outputs() + bias + ")");
+        }
+        if (layer instanceof BatchNorm norm) {
+            String constants = ", eps=" + digits(norm.epsilon()) + ", momentum=" + digits(norm.momentum());
+            return Optional.of(BATCH_NORM + "(" + norm.features() + constants + ")");
+        }
+        return layer instanceof ReLU ? Optional.of(RELU + "()") : Optional.empty();
+    }
+
+    /** The fewest digits that identify the number. Those of {@link Double#toString} depend on the JDK. */
+    private static String digits(double value) {
+        BigDecimal exact = new BigDecimal(value);
+        int precision = 1;
+        while (exact.round(new MathContext(precision)).doubleValue() != value) {
+            precision++;
+        }
+        return exact.round(new MathContext(precision)).toString();
+    }
+}

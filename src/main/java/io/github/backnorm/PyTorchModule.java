@@ -121,11 +121,6 @@ final class PyTorchModule {
         return Checks.refusal(where, what, actual, expected);
     }
 
-    /** The path, which is also the beginning of the names of the module's tensors. */
-    String path() {
-        return path;
-    }
-
     private String name(String tensor) {
         return path.isEmpty() ? tensor : path + "." + tensor;
     }

@@ -5,9 +5,11 @@ import io.github.backnorm.internal.pytorch.ModuleText.Part;
 import io.github.backnorm.internal.safetensors.FormatFault;
 import io.github.backnorm.internal.safetensors.StoredTensor;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * The modules that a text shows, in the order in which a batch passes them. A {@code Sequential} says that order; of a
@@ -19,6 +21,7 @@ final class PyTorchModules {
 
     private final String where;
     private final List<PyTorchModule> modules = new ArrayList<>();
+    private final Set<String> paths = new HashSet<>();
 
     /** The beginning of all names where the text is of a class around the one model: {@code net.}; else empty. */
     private final String root;
@@ -68,6 +71,8 @@ final class PyTorchModules {
                     "Sequential; the text does not say what its forward calls and in which order: write it as a"
                             + " Sequential, with a ReLU() for each torch.relu, or make its layers by PyTorch.linear and"
                             + " PyTorch.batchNorm1d");
+        } else if (!paths.add(path)) {
+            throw Checks.occursTwice(where, PyTorchModule.place(path));
         } else {
             modules.add(new PyTorchModule(path, part, where));
         }
@@ -91,7 +96,7 @@ final class PyTorchModules {
                 key = part.parts().get(0).word();
                 part = part.parts().get(1);
             }
-            if (!key.matches("[\\w-]+") || !part.name().isEmpty()) {
+            if (!ModuleText.isKey(key) || !part.name().isEmpty()) {
                 throw Checks.refusal(
                         where,
                         "module " + i,
@@ -118,14 +123,18 @@ final class PyTorchModules {
         for (String name : tensors.left()) {
             requireNoModules(name, tensors);
         }
-        return new Network(layers.toArray(Layer[]::new));
+        try {
+            return new Network(layers.toArray(Layer[]::new));
+        } catch (IllegalArgumentException misfit) {
+            throw new IllegalArgumentException(where + ": " + misfit.getMessage(), misfit);
+        }
     }
 
     /** Refuses a tensor that nobody took although it is of a module of the text, or of one that the text lacks. */
     private void requireNoModules(String name, PyTorchTensors tensors) {
         int dot = name.lastIndexOf('.');
-        boolean ofModule = modules.stream().anyMatch(module -> name.startsWith(module.path() + "."));
-        boolean isOneModule = modules.size() == 1 && modules.get(0).path().isEmpty();
+        boolean ofModule = paths.stream().anyMatch(path -> name.startsWith(path + "."));
+        boolean isOneModule = paths.equals(Set.of(""));
         boolean ofAnother = PyTorchModule.NAMES.contains(name.substring(dot + 1)) && (dot < 0) == isOneModule;
         if (ofModule || ofAnother) {
             throw Checks.refusal(

@@ -202,4 +202,14 @@ final class PyTorchModelsTest {
                 .isThrownBy(() -> PyTorch.stateDict(network, text))
                 .withMessage("PyTorch.stateDict: " + reason);
     }
+
+    @Test
+    void network_modulesInAnotherOrder_refused() throws IOException {
+        Safetensors file = file("data-parallel");
+        String text = "Sequential((1): BatchNorm1d(8), (0): Linear(4, 8), (2): ReLU(), (3): Linear(8, 3))";
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> PyTorch.network(file, text))
+                .withMessage("PyTorch.network: Network.new: layer 1 (Affine): x is Nx8, expected Nx4 (the layer has 4"
+                        + " inputs)");
+    }
 }

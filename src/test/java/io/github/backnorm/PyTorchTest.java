@@ -300,6 +300,13 @@ final class PyTorchTest {
                         "self.fc1 = Linear(3, 5)\nself.bn1 = BatchNorm1d(5)",
                         "module 0 is \"0 self.fc1=Linear\", expected a module of a Sequential; assignments do not say"
                                 + " in which order forward calls their modules"),
+                arguments(
+                        "Sequential((0): Linear(3, 5), (1): ReLU(), (0): Linear(3, 5))",
+                        "module 0 occurs twice, expected once"),
+                arguments(
+                        "a\u0007: Linear, ReLU",
+                        "the text of the modules is \": Linear, ReLU\" in line 1, expected a comma, the end of a line"
+                                + " or of the brackets"),
                 arguments("Linear ReLU", "the text of the modules is \"ReLU\" in line 1, expected " + separator),
                 arguments(
                         "Linear,\n ReLU(",

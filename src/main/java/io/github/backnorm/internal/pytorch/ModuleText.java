@@ -82,7 +82,7 @@ public final class ModuleText {
             next++;
             name = word;
             word = word();
-        } else if (isAt(':')) {
+        } else if (isAt(':') && isKey(word)) {
             next++;
             key = word;
             word = word();
@@ -111,7 +111,7 @@ public final class ModuleText {
     /** The key if one stands here: a word in parentheses, followed by a colon. */
     private String key() {
         int end = next + 1;
-        while (end < text.length() && Character.isJavaIdentifierPart(text.charAt(end))) {
+        while (end < text.length() && isInKey(text.charAt(end))) {
             end++;
         }
         if (!isAt('(') || !text.startsWith("):", end)) {
@@ -120,6 +120,15 @@ public final class ModuleText {
         String key = text.substring(next + 1, end);
         next = end + 2;
         return key;
+    }
+
+    /** Whether a text can be a module's key. */
+    public static boolean isKey(String text) {
+        return !text.isEmpty() && text.chars().allMatch(ModuleText::isInKey);
+    }
+
+    private static boolean isInKey(int c) {
+        return Character.isLetterOrDigit(c) || c == '_' || c == '-';
     }
 
     /** A word or quoted string, without the blanks around it; empty if there is none. */

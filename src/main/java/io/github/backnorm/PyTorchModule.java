@@ -153,7 +153,8 @@ final class PyTorchModule {
                 return Optional.of(batchNorm(tensors));
             }
             if (type.equals(FLATTEN)) {
-                requireFlatRows();
+                requireDimension("start_dim", 1);
+                requireDimension("end_dim", -1);
             }
             return isLayer() ? Optional.of(new ReLU()) : Optional.empty();
         } catch (IllegalArgumentException refusal) {
@@ -214,9 +215,10 @@ final class PyTorchModule {
         return number("momentum", 0.1);
     }
 
-    private void requireFlatRows() {
-        if (number("start_dim", 1) != 1 || number("end_dim", -1) != -1) {
-            throw refusal("arguments", arguments, "{start_dim=1, end_dim=-1}, which leaves the rows of a matrix");
+    private void requireDimension(String argument, int whereRowsStay) {
+        double given = number(argument, whereRowsStay);
+        if (given != whereRowsStay) {
+            throw refusal(argument, given, whereRowsStay + ", which leaves the rows of a batch as they are");
         }
     }
 

@@ -288,8 +288,8 @@ final class PyTorchTest {
                                 + "a batch is a matrix here, without channels"),
                 arguments(
                         "Flatten(0), Linear",
-                        "module 0 (Flatten): arguments is {start_dim=0}, expected {start_dim=1, end_dim=-1}, which"
-                                + " leaves the rows of a matrix"),
+                        "module 0 (Flatten): start_dim is 0.0, expected 1, which leaves the rows of a batch as"
+                                + " they are"),
                 arguments(
                         "Own((fc1): Linear(3, 5), (bn1): BatchNorm1d(5))",
                         "the class of the module is \"Own\", expected " + order),

@@ -5,6 +5,9 @@ import io.github.backnorm.internal.safetensors.FormatFault;
 import io.github.backnorm.internal.safetensors.SafetensorsFile;
 import io.github.backnorm.internal.safetensors.StoredTensor;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
 import java.nio.channels.SeekableByteChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,6 +16,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Predicate;
 
 /**
  * The content of a file in the safetensors format: tensors by name, and metadata, which are texts by name. It is
@@ -25,12 +29,12 @@ import java.util.Objects;
  * }</pre>
  * {@link PyTorch} has the names and layout that PyTorch expects.
  *
- * <p>Shapes: a tensor has at most two dimensions. Without any it is a 1×1 matrix here, with one of length n it is
- * 1×n.
+ * <p>Shapes: a tensor has up to 64 dimensions. Its matrix has the last one as columns and the product of the others as
+ * rows: with one dimension of length n it is 1×n, without any 1×1.
  *
- * <p>Numerical behavior: tensors of F64, F32, F16, BF16 and I64 are read, each entry exactly, I64 up to 2⁵³ in
- * magnitude. States are written as F64, or after {@link #asFloat32} as F32; what was read keeps its type. ±Infinity and
- * −0.0 are kept; NaN stays NaN, without its payload.
+ * <p>Numerical behavior: tensors of F64, F32, F16, BF16, all integer types and BOOL (as 0 and 1) are read, each entry
+ * exactly, I64 and U64 up to 2⁵³ in magnitude. States are written as F64, or after {@link #asFloat32} as F32; what was
+ * read keeps its type and shape. ±Infinity and −0.0 are kept; NaN stays NaN, without its payload.
  *
  * <p>The same tensors and metadata give the same bytes, whatever their order in a map: tensors are ordered by type and
  * then by name, metadata by name.
@@ -40,6 +44,8 @@ import java.util.Objects;
  * @see <a href="https://huggingface.co/docs/safetensors">Hugging Face, 2022, Safetensors</a>
  */
 public final class Safetensors {
+    private static final String STREAM = "the stream";
+
     private final SafetensorsFile content;
     private final Map<String, Tensor> tensors;
 
@@ -61,24 +67,24 @@ public final class Safetensors {
         private final Matrix matrix;
 
         private Tensor(StoredTensor stored) {
-            List<Integer> shape = stored.shape();
-            int rows = shape.size() == 2 ? shape.get(0) : 1;
-            int columns = shape.isEmpty() ? 1 : shape.get(shape.size() - 1);
             this.stored = stored;
-            this.matrix = Matrix.wrap(rows, columns, stored.values());
+            this.matrix = Matrix.wrap(stored.rows(), stored.columns(), stored.values());
         }
 
-        /** {@return the type of the entries in the file, in the format's words: F64, F32, F16, BF16 or I64} */
+        /**
+         * {@return the type of the entries in the file, in the format's words: F64, F32, F16, BF16, I8 to I64, U8 to
+         * U64 or BOOL}
+         */
         public String dtype() {
             return stored.type().name();
         }
 
-        /** {@return the dimensions: none, one or two} */
+        /** {@return the dimensions; none for a single value} */
         public List<Integer> shape() {
             return stored.shape();
         }
 
-        /** {@return the entries; 1×1 if there are no dimensions, 1×n if there is one} */
+        /** {@return the entries: the last dimension as columns, the product of the others as rows} */
         public Matrix matrix() {
             return matrix;
         }
@@ -131,6 +137,28 @@ public final class Safetensors {
         return of(tensors, Map.of());
     }
 
+    /**
+     * {@return the content that holds these tensors, each with its type and shape; no metadata} So tensors that were
+     * read are renamed, dropped or put together:
+     * <pre>{@code
+     * Map<String, Safetensors.Tensor> renamed = new LinkedHashMap<>();
+     * Safetensors.read(file).tensors().forEach((name, tensor) -> renamed.put(name.replace("net.", ""), tensor));
+     * Safetensors.ofTensors(renamed).writeTo(file);
+     * }</pre>
+     *
+     * @param tensors tensors by name
+     * @throws IllegalArgumentException if a name is one that {@link #of} refuses
+     */
+    public static Safetensors ofTensors(Map<String, Tensor> tensors) {
+        String where = "Safetensors.ofTensors";
+        Map<String, StoredTensor> stored = new LinkedHashMap<>();
+        Checks.requireNonNull(tensors, where, "tensors").forEach((name, tensor) -> {
+            requireTensorName(name, where);
+            stored.put(name, Checks.requireNonNull(tensor, where, name).stored);
+        });
+        return of(stored, Map.of());
+    }
+
     private static void requireTensorName(String name, String where) {
         requireUnicode(name, where, "a name");
         if (name.equals(SafetensorsFile.METADATA)) {
@@ -153,9 +181,10 @@ public final class Safetensors {
      * Reads a file and trusts nothing in it.
      *
      * <p>Refused are: a header that is longer than the file or 100 MB, does not begin with an opening brace, is not
-     * UTF-8 or not the JSON that the format prescribes, or has a key twice; an unknown type; more than two dimensions;
-     * more entries than a matrix can have; offsets that overlap, leave a gap or do not fit type and shape; a file that
-     * is shorter or longer than its header says; and an I64 beyond 2⁵³.
+     * UTF-8 or not the JSON that the format prescribes, or has a key twice; another type; more than 64 dimensions;
+     * more rows, columns or entries than a matrix can have; offsets that overlap, leave a gap or do not fit type and
+     * shape; a file that is shorter or longer than its header says; an I64 or U64 beyond 2⁵³; and a BOOL other than 0
+     * and 1.
      *
      * <p>Lengths are checked against the size of the file before memory is allocated: 64 KiB, 32 bytes for each byte of
      * the header and, once the whole header is checked, 8 bytes for each entry of a tensor.
@@ -166,17 +195,66 @@ public final class Safetensors {
      * @throws IOException if the file cannot be read
      */
     public static Safetensors read(Path file) throws IOException {
+        return read(file, name -> true);
+    }
+
+    /**
+     * Reads the tensors of a file whose names a filter accepts, as {@link #read(Path)} does. The others may have a type
+     * or a shape that is not supported: of them only the offsets are checked, and their entries are not read.
+     *
+     * @param file the file
+     * @param names whether to read a tensor of this name
+     * @return what was read, with all metadata
+     * @throws FormatException if the file is refused; the message names the file, the tensor and the reason
+     * @throws IOException if the file cannot be read
+     */
+    public static Safetensors read(Path file, Predicate<String> names) throws IOException {
         Checks.requireNonNull(file, "Safetensors.read", "file");
+        Checks.requireNonNull(names, "Safetensors.read", "names");
         try (SeekableByteChannel channel = Files.newByteChannel(file)) {
-            return read(channel, file.toString());
+            return read(Channels.newInputStream(channel), channel.size(), names, file.toString());
         }
     }
 
-    static Safetensors read(SeekableByteChannel channel, String file) throws IOException {
+    /**
+     * Reads a stream to its end and trusts nothing in it; it refuses what {@link #read(Path)} refuses. Bytes in memory
+     * are read as {@code new ByteArrayInputStream(bytes)}, resources of a jar by {@link Class#getResourceAsStream}. The
+     * stream stays open.
+     *
+     * <p>The memory that is allocated does not depend on what the header says, but on what the stream delivers: 64 KiB,
+     * and 36 bytes for each byte that has come.
+     *
+     * @param in the stream; nothing follows the content
+     * @return what it holds
+     * @throws FormatException if the content is refused; the message names the tensor and the reason
+     * @throws IOException if the stream cannot be read
+     */
+    public static Safetensors read(InputStream in) throws IOException {
+        return read(in, name -> true);
+    }
+
+    /**
+     * Reads the tensors of a stream whose names a filter accepts, as {@link #read(InputStream)} does. The others may
+     * have a type or a shape that is not supported: of them only the offsets are checked, and their entries are
+     * skipped.
+     *
+     * @param in the stream; nothing follows the content
+     * @param names whether to read a tensor of this name
+     * @return what was read, with all metadata
+     * @throws FormatException if the content is refused; the message names the tensor and the reason
+     * @throws IOException if the stream cannot be read
+     */
+    public static Safetensors read(InputStream in, Predicate<String> names) throws IOException {
+        Checks.requireNonNull(in, "Safetensors.read", "in");
+        Checks.requireNonNull(names, "Safetensors.read", "names");
+        return read(in, SafetensorsFile.UNKNOWN_SIZE, names, STREAM);
+    }
+
+    static Safetensors read(InputStream in, long size, Predicate<String> names, String source) throws IOException {
         try {
-            return new Safetensors(SafetensorsFile.read(channel));
+            return new Safetensors(SafetensorsFile.read(in, size, names));
         } catch (FormatFault fault) {
-            throw new FormatException("Safetensors.read: " + file + ": " + fault.getMessage());
+            throw new FormatException("Safetensors.read: " + source + ": " + fault.getMessage());
         }
     }
 
@@ -214,6 +292,34 @@ public final class Safetensors {
         Map<String, String> metadata = new LinkedHashMap<>(content.metadata());
         metadata.put(key, value);
         return of(content.tensors(), metadata);
+    }
+
+    /**
+     * {@return the tensors and metadata of both: a model that was saved in several files}
+     *
+     * @param other what to add; no tensor has the name of one here, and no metadata entry has another text than here
+     * @throws IllegalArgumentException if a name of a tensor is in both, or a metadata entry with different texts
+     */
+    public Safetensors and(Safetensors other) {
+        String where = "Safetensors.and";
+        Map<String, StoredTensor> tensors = new LinkedHashMap<>(content.tensors());
+        Map<String, String> metadata = new LinkedHashMap<>(metadata());
+        Checks.requireNonNull(other, where, "other").content.tensors().forEach((name, tensor) -> {
+            if (tensors.put(name, tensor) != null) {
+                throw Checks.refusal(where, "tensor " + FormatFault.quoted(name), "in both", "in one of them");
+            }
+        });
+        other.metadata().forEach((key, value) -> {
+            String old = metadata.put(key, value);
+            if (old != null && !old.equals(value)) {
+                throw Checks.refusal(
+                        where,
+                        "metadata entry " + FormatFault.quoted(key),
+                        FormatFault.quoted(old) + " and " + FormatFault.quoted(value),
+                        "the same in both");
+            }
+        });
+        return of(tensors, metadata);
     }
 
     /**
@@ -255,15 +361,31 @@ public final class Safetensors {
      */
     public void writeTo(Path file) throws IOException {
         Checks.requireNonNull(file, "Safetensors.writeTo", "file");
+        content.write(header(file.toString()), file);
+    }
+
+    /**
+     * Writes the bytes that {@link #writeTo(Path)} writes. The stream is flushed and stays open.
+     *
+     * @param out the stream
+     * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB; nothing is written
+     * @throws IOException if the stream cannot be written
+     */
+    public void writeTo(OutputStream out) throws IOException {
+        Checks.requireNonNull(out, "Safetensors.writeTo", "out");
+        content.write(header(STREAM), out);
+    }
+
+    private byte[] header(String target) {
         byte[] header = content.header();
         if (header.length > SafetensorsFile.MAX_HEADER_BYTES) {
             throw Checks.refusal(
                     "Safetensors.writeTo",
-                    "header of " + file,
+                    "header of " + target,
                     header.length + " bytes",
                     "at most " + SafetensorsFile.MAX_HEADER_BYTES);
         }
-        content.write(header, file);
+        return header;
     }
 
     @Override

@@ -4,14 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.fail;
 
 import io.github.backnorm.internal.Allocation;
+import io.github.backnorm.internal.safetensors.SafetensorsFile;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.channels.SeekableByteChannel;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.function.Predicate;
 
 /** Makes safetensors files with random mistakes, and checks what the reader does with them. */
 final class SafetensorsFuzz {
@@ -56,59 +61,68 @@ final class SafetensorsFuzz {
             "\"shape\":[0],",
             "\"shape\":[],",
             "\"shape\":[1,1,1],",
+            "\"shape\":[" + "1,".repeat(64) + "1],",
+            "\"shape\":[2147483647,2147483647,0],",
+            "\"C64\"",
+            "\"U64\"",
+            "\"BOOL\"",
             "\"data_offsets\":[0,0],",
             "\"b\":{\"dtype\":\"F32\",\"shape\":[0,9],\"data_offsets\":[0,0]},");
 
+    static final Predicate<String> ALL = name -> true;
+
+    /** "b", "d" and so on. */
+    private static final Predicate<String> SOME = name -> name.isEmpty() || name.charAt(0) % 2 == 0;
+
     private SafetensorsFuzz() {}
 
-    /** A file of these bytes. It reports the given size, as a broken file system might. */
-    static SeekableByteChannel channel(byte[] bytes, long size) {
-        ByteBuffer content = ByteBuffer.wrap(bytes);
-        return new SeekableByteChannel() {
-            @Override
-            public int read(ByteBuffer into) {
-                if (!content.hasRemaining()) {
-                    return -1;
-                }
-                int count = Math.min(into.remaining(), content.remaining());
-                into.put(content.array(), content.position(), count);
-                content.position(content.position() + count);
-                return count;
-            }
+    /** A stream that delivers its bytes in pieces of random lengths, and does not expect to be closed. */
+    static final class Pieces extends InputStream {
+        private final byte[] bytes;
+        private final Random random;
+        private int delivered;
 
-            @Override
-            public long size() {
-                return size;
-            }
+        Pieces(byte[] bytes) {
+            this.bytes = bytes;
+            this.random = new Random(Arrays.hashCode(bytes));
+        }
 
-            @Override
-            public boolean isOpen() {
-                return true;
-            }
+        /** How many bytes have been read or skipped. */
+        int delivered() {
+            return delivered;
+        }
 
-            @Override
-            public void close() {}
+        private int next(long most) {
+            return 1 + random.nextInt((int) Math.min(most, bytes.length - delivered));
+        }
 
-            @Override
-            public int write(ByteBuffer from) {
-                throw new UnsupportedOperationException();
-            }
+        @Override
+        public int read() {
+            return delivered < bytes.length ? bytes[delivered++] & 0xFF : -1;
+        }
 
-            @Override
-            public long position() {
-                throw new UnsupportedOperationException();
+        @Override
+        public int read(byte[] into, int start, int count) {
+            if (count == 0 || delivered == bytes.length) {
+                return count == 0 ? 0 : -1;
             }
+            int piece = next(count);
+            System.arraycopy(bytes, delivered, into, start, piece);
+            delivered += piece;
+            return piece;
+        }
 
-            @Override
-            public SeekableByteChannel position(long position) {
-                throw new UnsupportedOperationException();
-            }
+        @Override
+        public long skip(long count) {
+            int piece = count <= 0 || delivered == bytes.length ? 0 : next(count) - 1;
+            delivered += piece;
+            return piece;
+        }
 
-            @Override
-            public SeekableByteChannel truncate(long size) {
-                throw new UnsupportedOperationException();
-            }
-        };
+        @Override
+        public void close() {
+            throw new AssertionError("closed");
+        }
     }
 
     /** A file with the right length in front of its header. */
@@ -188,44 +202,75 @@ final class SafetensorsFuzz {
                 .array();
     }
 
+    static Safetensors read(byte[] file) throws IOException {
+        return Safetensors.read(new Pieces(file), file.length, ALL, "file");
+    }
+
     /**
-     * Reads a file. Fails if the reader throws any exception but its own, or if it takes more memory than {@link
-     * Safetensors#read} says. Returns the content, or null if the file was refused.
+     * Reads bytes as a file and as a stream, with all names and with some. Fails if a reader throws any exception but
+     * its own, if it takes more memory than {@link Safetensors#read} says, or if the readers do not agree. Returns the
+     * content, or null if the file was refused.
      */
-    static Safetensors read(byte[] file, String description) {
-        long before = Allocation.now();
-        Result result = read(file);
-        long allocated = Allocation.now() - before;
-        if (allocated > result.bound) {
-            before = Allocation.now();
-            read(file); // once more, as the first call may have loaded classes
-            allocated = Allocation.now() - before;
+    static Safetensors read(byte[] bytes, String description) {
+        Safetensors all = agreed(bytes, ALL, description);
+        Safetensors some = agreed(bytes, SOME, description);
+        Safetensors none = agreed(bytes, name -> false, description);
+        if (all != null) {
+            Map<String, Safetensors.Tensor> expected = new HashMap<>(all.tensors());
+            expected.keySet().removeIf(SOME.negate());
+            assertThat(some.tensors()).as(description).isEqualTo(expected);
+        }
+        if (some != null) {
+            assertThat(none.tensors()).as(description).isEmpty();
+            assertThat(none.metadata()).as(description).isEqualTo(some.metadata());
+        }
+        return all;
+    }
+
+    private static Safetensors agreed(byte[] bytes, Predicate<String> names, String description) {
+        Safetensors content = read(bytes, bytes.length, names, description);
+        assertThat(read(bytes, SafetensorsFile.UNKNOWN_SIZE, names, description))
+                .as(description)
+                .isEqualTo(content);
+        return content;
+    }
+
+    private static Safetensors read(byte[] bytes, long size, Predicate<String> names, String description) {
+        Result result = measured(bytes, size, names);
+        if (result.allocated > result.bound) {
+            result = measured(bytes, size, names); // once more, as the first call may have loaded classes
         }
         if (result.other != null) {
             fail(description, result.other);
         }
-        assertThat(allocated).as(description).isLessThanOrEqualTo(result.bound);
+        assertThat(result.allocated).as(description).isLessThanOrEqualTo(result.bound);
         if (result.content == null) {
             assertThat(result.refusal).as(description).startsWith("Safetensors.read: file: ");
         }
         return result.content;
     }
 
-    private record Result(Safetensors content, String refusal, Throwable other, long bound) {}
+    private record Result(Safetensors content, String refusal, Throwable other, long allocated, long bound) {}
 
-    private static Result read(byte[] file) {
+    private static Result measured(byte[] bytes, long size, Predicate<String> names) {
+        Pieces in = new Pieces(bytes);
+        Safetensors content = null;
+        String refusal = "";
+        Throwable other = null;
+        long before = Allocation.now();
         try {
-            Safetensors content = Safetensors.read(channel(file, file.length), "file");
-            return new Result(content, "", null, bound(file, content, ""));
+            content = Safetensors.read(in, size, names, "file");
         } catch (Safetensors.FormatException refused) {
-            String refusal = refused.getMessage();
-            return new Result(null, refusal, null, bound(file, null, refusal));
-        } catch (IOException | RuntimeException | Error other) {
-            return new Result(null, "", other, Long.MAX_VALUE);
+            refusal = refused.getMessage();
+        } catch (IOException | RuntimeException | Error e) {
+            other = e;
         }
+        long allocated = Allocation.now() - before;
+        long bound = size == SafetensorsFile.UNKNOWN_SIZE ? 36L * in.delivered() : boundOfFile(bytes, content, refusal);
+        return new Result(content, refusal, other, allocated, bound + (1 << 16));
     }
 
-    private static long bound(byte[] file, Safetensors content, String refusal) {
+    private static long boundOfFile(byte[] file, Safetensors content, String refusal) {
         long header = 0;
         if (file.length >= Long.BYTES) {
             long length = ByteBuffer.wrap(file).order(ByteOrder.LITTLE_ENDIAN).getLong();
@@ -237,8 +282,31 @@ final class SafetensorsFuzz {
                 entries += (long) matrix.rows() * matrix.columns();
             }
         } else if (refusal.contains("a value is")) {
-            entries = file.length / 2; // the header was checked, and its types have at least 2 bytes
+            entries = file.length; // the header was checked, and its types have at least 1 byte
         }
-        return 8 * entries + 32 * header + (1 << 16);
+        return 8 * entries + 32 * header;
+    }
+
+    /** What is mutated: files of every type and some ranks, one of them with types that are not supported. */
+    static List<byte[]> seeds() throws IOException {
+        List<byte[]> seeds = new ArrayList<>(List.of(
+                file("{\"a\":" + tensor("F64", "[2]", "[0,16]") + "}", new byte[16]),
+                file(
+                        "{\"__metadata__\":{\"k\":\"v\"}, \"a\":" + tensor("I64", "[]", "[0,8]") + ",\"b\":"
+                                + tensor("F16", "[2,2]", "[8,16]") + "}",
+                        new byte[16]),
+                file(
+                        "{\"a\":" + tensor("C64", "[1]", "[0,8]") + ",\"b\":" + tensor("U8", "[1,3,2]", "[8,14]")
+                                + ",\"c\":" + tensor("F8_E5M2", "[1]", "[14,15]") + ",\"d\":"
+                                + tensor("BOOL", "[1]", "[15,16]") + "}",
+                        new byte[16])));
+        for (String name : List.of("dtypes", "sequential", "trained", "types")) {
+            seeds.add(SafetensorsTest.reference(name + ".safetensors"));
+        }
+        return seeds;
+    }
+
+    static String tensor(String dtype, String shape, String offsets) {
+        return "{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
     }
 }

@@ -11,11 +11,15 @@ import io.github.backnorm.Parameter;
 import io.github.backnorm.PyTorch;
 import io.github.backnorm.ReLU;
 import io.github.backnorm.Safetensors;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import java.util.function.DoubleBinaryOperator;
 import java.util.function.DoubleUnaryOperator;
 import java.util.random.RandomGenerator;
@@ -104,6 +108,11 @@ final class Caller {
         Network network = new Network();
         Safetensors content = Safetensors.of(network.state()).withMetadata("key", "value").asFloat32();
         content.writeTo(file);
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        content.writeTo(out);
+        InputStream in = new ByteArrayInputStream(out.toByteArray());
+        content = Safetensors.read(in).and(Safetensors.read(in, name -> name.isEmpty()));
+        content = Safetensors.ofTensors(Safetensors.read(file, Set.of("a")::contains).tensors());
         Network read = network;
         try {
             Map<String, Safetensors.Tensor> tensors = Safetensors.read(file).tensors();

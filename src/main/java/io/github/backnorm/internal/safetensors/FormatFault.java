@@ -4,6 +4,9 @@ import java.io.IOException;
 
 /** What is wrong with the content of a file: {@code <what> is <actual>, expected <expected>}. */
 public final class FormatFault extends IOException {
+    /** What to do about a tensor that is in the format, but not supported. */
+    static final String LEAVE_OUT = "a filter of names leaves the tensor out: read(file, names)";
+
     private static final long serialVersionUID = 1;
     private static final int SHOWN = 80; // characters of a text that comes from a file
 

@@ -1,10 +1,12 @@
 package io.github.backnorm.internal.safetensors;
 
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
-import java.nio.channels.SeekableByteChannel;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -17,14 +19,11 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.UUID;
+import java.util.function.Predicate;
 
 /**
- * The content of a safetensors file, its reader and its writer. A file is the length of the header (8 bytes,
- * little-endian), the header ({@link SafetensorsHeader}) and the data, little-endian, without gaps.
- *
- * <p>The reader trusts nothing. It allocates memory only for lengths that have been checked against the size of the
- * file: for the header and, once the whole header is checked, 8 bytes for each element. Data pass through a buffer of
- * {@value #BUFFER_BYTES} bytes; the JDK may hold a second one outside the heap.
+ * The content of a safetensors file, and its writer. A file is the length of the header (8 bytes, little-endian), the
+ * header ({@link SafetensorsHeader}) and the data, little-endian, without gaps. {@link SafetensorsReader} reads it.
  *
  * @see <a href="https://huggingface.co/docs/safetensors">Hugging Face, 2022, Safetensors</a>
  */
@@ -35,7 +34,11 @@ public final class SafetensorsFile {
     /** The key of the metadata, which no tensor can have. */
     public static final String METADATA = SafetensorsHeader.METADATA;
 
-    private static final int BUFFER_BYTES = 1 << 14; // larger ones read no faster
+    /** The size of a stream that may have any. */
+    public static final long UNKNOWN_SIZE = Long.MAX_VALUE;
+
+    /** The size of the buffers for reading and writing; larger ones are no faster. */
+    static final int BUFFER_BYTES = 1 << 14;
 
     private final Map<String, StoredTensor> tensors = new LinkedHashMap<>();
     private final Map<String, String> metadata;
@@ -68,69 +71,17 @@ public final class SafetensorsFile {
         return Collections.unmodifiableMap(metadata);
     }
 
-    /** Reads a channel from its beginning to its end; a {@link FormatFault} if it holds no such file. */
-    public static SafetensorsFile read(SeekableByteChannel channel) throws IOException {
-        long size = channel.size();
-        if (size < Long.BYTES) {
-            throw new FormatFault("the file", size + " bytes", "at least " + Long.BYTES);
-        }
-        ByteBuffer buffer = ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-        fill(buffer, Long.BYTES, channel);
-        long length = buffer.getLong(); // unsigned: what is negative here is longer than any file
-        long most = Math.min(MAX_HEADER_BYTES, size - Long.BYTES);
-        if (length < 0 || length > most) {
-            throw new FormatFault(
-                    "the length of the header",
-                    Long.toUnsignedString(length),
-                    "at most " + most + " (the file has " + size + " bytes, a header at most " + MAX_HEADER_BYTES
-                            + "); is it a safetensors file?");
-        }
-        byte[] json = new byte[(int) length];
-        for (int start = 0; start < json.length; start += BUFFER_BYTES) {
-            int bytes = Math.min(json.length - start, BUFFER_BYTES);
-            fill(buffer, bytes, channel);
-            buffer.get(json, start, bytes);
-        }
-        SafetensorsHeader header = SafetensorsHeader.parse(json, size - Long.BYTES - length);
-        Map<String, StoredTensor> tensors = new LinkedHashMap<>();
-        for (SafetensorsHeader.Place place : header.places()) {
-            try {
-                double[] values = values(place, buffer, channel);
-                tensors.put(place.name(), new StoredTensor(place.type(), place.shape(), values));
-            } catch (FormatFault fault) {
-                throw fault.in(SafetensorsHeader.tensor(place.name()));
-            }
-        }
-        return new SafetensorsFile(tensors, header.metadata());
+    /**
+     * Reads a stream to its end, or throws a {@link FormatFault}. Tensors whose names are not among {@code names} are
+     * left out.
+     *
+     * @param size the bytes that the stream has; {@link #UNKNOWN_SIZE} if only the stream knows
+     */
+    public static SafetensorsFile read(InputStream in, long size, Predicate<String> names) throws IOException {
+        return new SafetensorsReader(in, size).read(names);
     }
 
-    private static double[] values(SafetensorsHeader.Place place, ByteBuffer buffer, SeekableByteChannel channel)
-            throws IOException {
-        ElementType type = place.type();
-        double[] values = new double[place.size()];
-        int perBuffer = BUFFER_BYTES / type.bytes();
-        for (int i = 0; i < values.length; ) {
-            int count = Math.min(values.length - i, perBuffer);
-            fill(buffer, count * type.bytes(), channel);
-            for (int end = i + count; i < end; i++) {
-                values[i] = type.get(buffer);
-            }
-        }
-        return values;
-    }
-
-    /** Fills the buffer with {@code bytes} bytes of the channel, ready to be read. */
-    private static void fill(ByteBuffer buffer, int bytes, SeekableByteChannel channel) throws IOException {
-        buffer.clear().limit(bytes);
-        while (buffer.hasRemaining()) {
-            if (channel.read(buffer) < 0) {
-                throw new FormatFault("the file became shorter while it was read");
-            }
-        }
-        buffer.flip();
-    }
-
-    /** The header, for {@link #write}. */
+    /** The header, for {@code write}. */
     public byte[] header() {
         return SafetensorsHeader.format(tensors, metadata);
     }
@@ -151,7 +102,7 @@ public final class SafetensorsFile {
         try {
             try (FileChannel channel =
                     FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-                writeAll(header, channel);
+                write(header, Channels.newOutputStream(channel));
                 channel.force(true);
             }
             Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
@@ -160,34 +111,33 @@ public final class SafetensorsFile {
         }
     }
 
-    private void writeAll(byte[] header, FileChannel channel) throws IOException {
+    /** Writes to a stream, which stays open. */
+    public void write(byte[] header, OutputStream out) throws IOException {
         ByteBuffer buffer = ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN);
         buffer.putLong(header.length);
         for (byte b : header) {
-            drainIfFull(buffer, channel);
+            drainIfFull(buffer, out);
             buffer.put(b);
         }
         for (StoredTensor tensor : tensors.values()) {
             for (double value : tensor.values()) {
-                drainIfFull(buffer, channel);
+                drainIfFull(buffer, out);
                 tensor.type().put(value, buffer);
             }
         }
-        drain(buffer, channel);
+        drain(buffer, out);
+        out.flush();
     }
 
     /** Makes room for one element of any type. */
-    private static void drainIfFull(ByteBuffer buffer, FileChannel channel) throws IOException {
+    private static void drainIfFull(ByteBuffer buffer, OutputStream out) throws IOException {
         if (buffer.remaining() < Long.BYTES) {
-            drain(buffer, channel);
+            drain(buffer, out);
         }
     }
 
-    private static void drain(ByteBuffer buffer, FileChannel channel) throws IOException {
-        buffer.flip();
-        while (buffer.hasRemaining()) {
-            channel.write(buffer);
-        }
+    private static void drain(ByteBuffer buffer, OutputStream out) throws IOException {
+        out.write(buffer.array(), buffer.arrayOffset(), buffer.position());
         buffer.clear();
     }
 }

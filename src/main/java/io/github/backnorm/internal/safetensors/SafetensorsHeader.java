@@ -7,6 +7,7 @@ import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 /**
@@ -26,14 +27,22 @@ final class SafetensorsHeader {
     /** The key of the metadata, which no tensor can have. */
     static final String METADATA = "__metadata__";
 
-    private static final int MAX_RANK = 2;
+    private static final int MAX_RANK = 64; // of NumPy, and of PyTorch where it sums over dimensions
     private static final int MAX_ENTRIES = Integer.MAX_VALUE - 1023; // as for a matrix
 
-    /** Where a tensor lies: in the bytes {@code begin} to {@code end}, exclusive, of the data. */
-    record Place(String name, ElementType type, List<Integer> shape, int size, long begin, long end) {}
+    /**
+     * Where a tensor lies: in the bytes {@code begin} to {@code end}, exclusive, of the data. One that is left out has
+     * no type and no shape.
+     */
+    record Place(String name, ElementType type, List<Integer> shape, int size, long begin, long end) {
+        boolean isLeftOut() {
+            return type == null;
+        }
+    }
 
     private final List<Place> places = new ArrayList<>();
     private final Map<String, String> metadata = new LinkedHashMap<>();
+    private long dataLength;
 
     private SafetensorsHeader() {}
 
@@ -46,14 +55,17 @@ final class SafetensorsHeader {
         return metadata;
     }
 
+    /** Where the last tensor ends. */
+    long dataLength() {
+        return dataLength;
+    }
+
     static String tensor(String name) {
         return "tensor " + FormatFault.quoted(name);
     }
 
-    static SafetensorsHeader parse(byte[] bytes, long dataLength) throws FormatFault {
-        if (bytes.length == 0 || bytes[0] != '{') {
-            throw new FormatFault("the header does not begin with {");
-        }
+    /** Tensors whose names are not among {@code names} are left out. */
+    static SafetensorsHeader parse(byte[] bytes, Predicate<String> names) throws FormatFault {
         SafetensorsHeader header = new SafetensorsHeader();
         JsonScanner json = new JsonScanner(bytes);
         Map<String, Place> byName = new LinkedHashMap<>();
@@ -68,14 +80,14 @@ final class SafetensorsHeader {
                     header.readMetadata(json);
                 } else {
                     requireOnce(!byName.containsKey(name), name);
-                    byName.put(name, readPlace(json, name));
+                    byName.put(name, readPlace(json, name, names.test(name)));
                 }
             } while (json.another('}'));
         }
         json.requireEnd();
         header.places.addAll(byName.values());
         header.places.sort(Comparator.comparingLong(Place::begin).thenComparingLong(Place::end));
-        header.requireFilled(dataLength);
+        header.requireFilled();
         return header;
     }
 
@@ -106,9 +118,9 @@ final class SafetensorsHeader {
         }
     }
 
-    private static Place readPlace(JsonScanner json, String name) throws FormatFault {
+    private static Place readPlace(JsonScanner json, String name, boolean wanted) throws FormatFault {
         try {
-            ElementType type = null;
+            String type = null;
             List<Long> shape = null;
             List<Long> offsets = null;
             json.require('{');
@@ -117,15 +129,15 @@ final class SafetensorsHeader {
                 switch (key) {
                     case "dtype" -> {
                         requireOnce(type == null, key);
-                        type = type(json.string());
+                        type = json.string();
                     }
                     case "shape" -> {
                         requireOnce(shape == null, key);
-                        shape = numbers(json, "shape", 0);
+                        shape = numbers(json);
                     }
                     case "data_offsets" -> {
                         requireOnce(offsets == null, key);
-                        offsets = numbers(json, "data_offsets", 2);
+                        offsets = numbers(json);
                     }
                     default -> throw new FormatFault("a key", FormatFault.quoted(key), "dtype, shape or data_offsets");
                 }
@@ -133,7 +145,12 @@ final class SafetensorsHeader {
             if (type == null || shape == null || offsets == null) {
                 throw new FormatFault("dtype, shape or data_offsets is missing");
             }
-            return place(name, type, shape, offsets.get(0), offsets.get(1));
+            if (offsets.size() != 2 || offsets.get(0) > offsets.get(1)) {
+                throw new FormatFault("data_offsets", offsets, "two numbers, the first not above the second");
+            }
+            return wanted
+                    ? place(name, type(type), shape, offsets.get(0), offsets.get(1))
+                    : new Place(name, null, null, 0, offsets.get(0), offsets.get(1));
         } catch (FormatFault fault) {
             throw fault.in(tensor(name));
         }
@@ -147,41 +164,43 @@ final class SafetensorsHeader {
                         "dtype",
                         FormatFault.quoted(name),
                         Arrays.stream(ElementType.values())
-                                .map(ElementType::name)
-                                .collect(Collectors.joining(", "))));
+                                        .map(ElementType::name)
+                                        .collect(Collectors.joining(", ")) + "; " + FormatFault.LEAVE_OUT));
     }
 
-    /** A list of at least {@code least} and at most 2 numbers. */
-    private static List<Long> numbers(JsonScanner json, String what, int least) throws FormatFault {
-        List<Long> numbers = new ArrayList<>(MAX_RANK);
+    /** A list of numbers. It may be longer than any that is valid; of such a list the rest is dropped. */
+    private static List<Long> numbers(JsonScanner json) throws FormatFault {
+        List<Long> numbers = new ArrayList<>();
         json.require('[');
-        if (least > 0 || !json.accept(']')) {
+        if (!json.accept(']')) {
             do {
-                if (numbers.size() == MAX_RANK) {
-                    throw new FormatFault(what + " has more than 2 numbers, expected at most 2");
+                long number = json.number();
+                if (numbers.size() <= MAX_RANK) {
+                    numbers.add(number);
                 }
-                numbers.add(json.number());
             } while (json.another(']'));
-        }
-        if (numbers.size() < least) {
-            throw new FormatFault(what + " has 1 number, expected 2");
         }
         return numbers;
     }
 
     private static Place place(String name, ElementType type, List<Long> shape, long begin, long end)
             throws FormatFault {
-        List<Integer> dimensions = new ArrayList<>(MAX_RANK);
-        long size = 1;
+        List<Integer> dimensions = new ArrayList<>(shape.size());
         for (long dimension : shape) {
             if (dimension > Integer.MAX_VALUE) {
-                throw new FormatFault("shape", shape, "dimensions of at most " + Integer.MAX_VALUE);
+                throw unsupported(shape, "dimensions of at most " + Integer.MAX_VALUE);
             }
             dimensions.add((int) dimension);
-            size *= dimension; // at most two factors, both below 2³¹
         }
+        if (shape.size() > MAX_RANK) {
+            throw unsupported(shape, "at most " + MAX_RANK + " dimensions");
+        }
+        if (StoredTensor.rows(dimensions) > Integer.MAX_VALUE) {
+            throw unsupported(shape, "a product of all but the last dimension of at most " + Integer.MAX_VALUE);
+        }
+        long size = StoredTensor.product(dimensions);
         if (size > MAX_ENTRIES) {
-            throw new FormatFault("shape", shape, "at most " + MAX_ENTRIES + " entries");
+            throw unsupported(shape, "at most " + MAX_ENTRIES + " entries");
         }
         long bytes = size * type.bytes();
         if (end - begin != bytes) {
@@ -193,24 +212,23 @@ final class SafetensorsHeader {
         return new Place(name, type, dimensions, (int) size, begin, end);
     }
 
-    private void requireFilled(long dataLength) throws FormatFault {
-        long end = 0;
+    private static FormatFault unsupported(List<Long> shape, String expected) {
+        return new FormatFault("shape", shape, expected + "; " + FormatFault.LEAVE_OUT);
+    }
+
+    private void requireFilled() throws FormatFault {
         for (Place place : places) {
-            if (place.begin != end) {
+            if (place.begin != dataLength) {
                 throw new FormatFault(
                                 "data_offsets",
                                 List.of(place.begin, place.end),
-                                "a begin at " + end + ", "
-                                        + (place.begin > end
+                                "a begin at " + dataLength + ", "
+                                        + (place.begin > dataLength
                                                 ? "for the data have no gaps"
                                                 : "where the tensor before it ends"))
                         .in(tensor(place.name));
             }
-            end = place.end;
-        }
-        if (end != dataLength) {
-            throw new FormatFault(
-                    "the data", dataLength + " bytes", end + " bytes, where the last tensor of the header ends");
+            dataLength = place.end;
         }
     }
 

@@ -2,12 +2,19 @@ package io.github.backnorm.internal.safetensors;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import java.math.BigInteger;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 final class ElementTypeTest {
@@ -59,22 +66,63 @@ final class ElementTypeTest {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(longs = {0, -1, 1L << 53, -(1L << 53)})
-    void putAndGet_integerUpTo2To53_isKept(long value) throws FormatFault {
-        ElementType.I64.put((double) value, buffer.clear());
-        assertThat(buffer.getLong(0)).isEqualTo(value);
-        assertThat(ElementType.I64.get(buffer.flip())).isEqualTo((double) value);
+    static List<Arguments> integers() {
+        return List.of(
+                arguments("I8", Byte.MIN_VALUE, Byte.MAX_VALUE),
+                arguments("U8", 0, 255),
+                arguments("I16", Short.MIN_VALUE, Short.MAX_VALUE),
+                arguments("U16", 0, 65_535),
+                arguments("I32", Integer.MIN_VALUE, Integer.MAX_VALUE),
+                arguments("U32", 0, 4_294_967_295L),
+                arguments("I64", -(1L << 53), 1L << 53),
+                arguments("U64", 0, 1L << 53),
+                arguments("BOOL", 0, 1));
     }
 
     @ParameterizedTest
-    @ValueSource(longs = {(1L << 53) + 1, -(1L << 53) - 1, Long.MIN_VALUE, Long.MAX_VALUE})
-    void get_integerBeyond2To53_refused(long value) {
-        buffer.putLong(value).flip();
-        assertThatThrownBy(() -> ElementType.I64.get(buffer))
+    @MethodSource("integers")
+    void putAndGet_integer_isKeptInItsBytes(ElementType type, long least, long most) throws FormatFault {
+        for (long value : new long[] {least, least + 1, least / 3, most / 2, most - 1, most}) {
+            type.put((double) value, buffer.clear());
+            int bytes = buffer.position();
+            assertThat(bytes).isEqualTo(type.bytes());
+            assertThat(buffer.array()).startsWith(Arrays.copyOf(littleEndian(value), bytes));
+            assertThat(type.get(buffer.flip())).isEqualTo((double) value);
+        }
+    }
+
+    private static byte[] littleEndian(long value) {
+        return ByteBuffer.allocate(Long.BYTES)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .putLong(value)
+                .array();
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "I64, 9007199254740993",
+        "I64, -9007199254740993",
+        "I64, -9223372036854775808",
+        "I64, 9223372036854775807",
+        "U64, 9007199254740993",
+        "U64, 9223372036854775808",
+        "U64, 18446744073709551615"
+    })
+    void get_integerBeyond2To53_refused(ElementType type, String value) {
+        buffer.putLong(new BigInteger(value).longValue()).flip();
+        assertThatThrownBy(() -> type.get(buffer))
                 .isInstanceOf(FormatFault.class)
-                .hasMessage(
-                        "a value is " + value + ", expected at most 2^53 in magnitude, beyond which doubles have gaps");
+                .hasMessage("a value is " + value + ", expected at most 2^53 in magnitude, beyond which doubles have"
+                        + " gaps; a filter of names leaves the tensor out: read(file, names)");
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {2, 128, 255})
+    void get_boolNeither0Nor1_refused(int value) {
+        buffer.put((byte) value).flip();
+        assertThatThrownBy(() -> ElementType.BOOL.get(buffer))
+                .isInstanceOf(FormatFault.class)
+                .hasMessage("a value is " + value + ", expected 0 or 1");
     }
 
     @Test

@@ -6,8 +6,6 @@ import io.github.backnorm.PyTorch;
 import io.github.backnorm.Safetensors;
 import java.io.IOException;
 import java.io.InputStream;
-import java.net.URISyntaxException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -33,12 +31,12 @@ public final class ServeFromPyTorch {
                     IntStream.range(all.size() - TEST_ROWS, all.size()).toArray());
         }
         Matrix x = test.pixels();
-        Matrix logits = Safetensors.read(resource("digits-pytorch-logits.safetensors"))
+        Matrix logits = read("digits-pytorch-logits.safetensors")
                 .tensors()
                 .get("logits")
                 .matrix();
 
-        Safetensors file = Safetensors.read(resource("digits-pytorch.safetensors"));
+        Safetensors file = read("digits-pytorch.safetensors");
         Network network = PyTorch.network(file);
         Network served = network.folded();
 
@@ -90,11 +88,9 @@ public final class ServeFromPyTorch {
         return largest;
     }
 
-    private static Path resource(String name) {
-        try {
-            return Path.of(ServeFromPyTorch.class.getResource(name).toURI());
-        } catch (URISyntaxException e) {
-            throw new IllegalStateException(e);
+    private static Safetensors read(String resource) throws IOException {
+        try (InputStream in = ServeFromPyTorch.class.getResourceAsStream(resource)) {
+            return Safetensors.read(in);
         }
     }
 }

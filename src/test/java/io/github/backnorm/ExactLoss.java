@@ -44,6 +44,11 @@ final class ExactLoss {
         value = sum;
     }
 
+    /** {@code pⱼ}. */
+    BigDecimal probability(int j) {
+        return exp[j].divide(expOfAll, PRECISION);
+    }
+
     /** The first term of the derivative: {@code pⱼ·Σ(k≠j) tₖ}. */
     BigDecimal added(int j) {
         BigDecimal others = BigDecimal.ZERO;

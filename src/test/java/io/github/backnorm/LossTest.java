@@ -233,6 +233,96 @@ final class LossTest {
                         .get(0, 1));
     }
 
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("scores")
+    void softmax_anyScores_withinBoundOfExactArithmetic(String name, double size, double first) {
+        Random random = new Random(SEED);
+        for (int classes = 2; classes <= 7; classes++) {
+            Matrix scores =
+                    Matrix.generate(2, classes, (i, j) -> size * (2 * random.nextDouble() - 1) + (j == 0 ? first : 0));
+            Matrix probabilities = Loss.softmax(scores);
+            for (int i = 0; i < 2; i++) {
+                ExactLoss exact = new ExactLoss(scores.row(i).toArray(), new double[classes]);
+                for (int j = 0; j < classes; j++) {
+                    assertProbability(probabilities.get(i, j), exact.probability(j), 10, scores);
+                }
+            }
+        }
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("scores")
+    void sigmoid_anyScores_withinBoundOfExactArithmetic(String name, double size, double first) {
+        Random random = new Random(SEED);
+        for (double shift : new double[] {0, first, -first}) {
+            Matrix scores = Matrix.generate(3, 3, (i, j) -> size * (2 * random.nextDouble() - 1) + shift);
+            Matrix probabilities = Loss.sigmoid(scores);
+            for (int i = 0; i < 3; i++) {
+                for (int j = 0; j < 3; j++) {
+                    ExactLoss exact = new ExactLoss(new double[] {scores.get(i, j), 0}, new double[2]);
+                    assertProbability(probabilities.get(i, j), exact.probability(0), 5, scores);
+                }
+            }
+        }
+    }
+
+    /** Underflow: 1 ulp from exp, and the halves of its product with the low word and of the quotient. */
+    private static void assertProbability(double actual, BigDecimal exact, int us, Matrix scores) {
+        BigDecimal bound = exact.multiply(U).multiply(BigDecimal.valueOf(us));
+        BigDecimal underflow = new BigDecimal(Double.MIN_VALUE).multiply(BigDecimal.valueOf(2));
+        assertClose(actual, exact, bound, underflow, "a probability of\n" + scores);
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "1e300, -1e300, 0, 1, 0, 0",
+        "1.7e308, -1.7e308, 1.7e308, 0.5, 0, 0.5",
+        "-Infinity, 0, 0, 0, 0.5, 0.5",
+        "-1e300, -Infinity, -Infinity, 1, 0, 0",
+        "NaN, 1, 2, NaN, NaN, NaN",
+        "1, 2, NaN, NaN, NaN, NaN",
+        "NaN, NaN, NaN, NaN, NaN, NaN",
+        "Infinity, 1, 2, NaN, NaN, NaN",
+        "-Infinity, -Infinity, -Infinity, NaN, NaN, NaN"
+    })
+    void softmax_extremeRow_limitOrNanInThatRowAlone(double a, double b, double c, double p, double q, double r) {
+        Matrix probabilities = Loss.softmax(Matrix.of(3, 3, 1, 2, 3, a, b, c, -1, 0, 1));
+        assertThat(probabilities.row(1)).isEqualTo(Matrix.ofRow(p, q, r));
+        assertThat(probabilities.row(0)).isEqualTo(probabilities.row(2)).isEqualTo(Loss.softmax(SCORES.row(0)));
+    }
+
+    @ParameterizedTest
+    @CsvSource({
+        "0, 0.5",
+        "-0.0, 0.5",
+        "40, 1",
+        "700, 1",
+        "1e300, 1",
+        "Infinity, 1",
+        "-746, 0",
+        "-1e300, 0",
+        "-Infinity, 0",
+        "NaN, NaN"
+    })
+    void sigmoid_extremeScore_limitAndNoOtherNan(double score, double expected) {
+        assertThat(Loss.sigmoid(Matrix.of(2, 1, score, 0))).isEqualTo(Matrix.of(2, 1, expected, 0.5));
+    }
+
+    /** Computed once; every machine and JDK has to give the same bits. */
+    @Test
+    void softmaxAndSigmoid_givenScores_knownBits() {
+        Matrix scores = Matrices.uniform(8, 6, SEED).times(30);
+        assertThat(Arrays.hashCode(Loss.softmax(scores).toArray())).isEqualTo(722825113);
+        assertThat(Arrays.hashCode(Loss.sigmoid(scores).toArray())).isEqualTo(-504390763);
+    }
+
+    @Test
+    void softmaxAndSigmoid_noRows_noRows() {
+        assertThat(Loss.softmax(Matrix.zeros(0, 3))).isEqualTo(Matrix.zeros(0, 3));
+        assertThat(Loss.sigmoid(Matrix.zeros(0, 3))).isEqualTo(Matrix.zeros(0, 3));
+        assertThat(Loss.sigmoid(Matrix.zeros(2, 0))).isEqualTo(Matrix.zeros(2, 0));
+    }
+
     @Test
     void meanSquaredError_givenEntries_valueAndGradientOfDefinition() {
         Loss loss = Loss.meanSquaredError(Matrix.of(2, 2, 1, 2, 3, 4), Matrix.of(2, 2, 1, 0, 4, 8));
@@ -404,6 +494,18 @@ final class LossTest {
                         argument,
                         binary + "targets[0,1] is NaN, expected 0 to 1",
                         () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, NAN, 1, 1.25, 0, 2))),
+                refusal(absent, "Loss.softmax: scores is null, expected a value", () -> Loss.softmax(null)),
+                refusal(
+                        argument,
+                        "Loss.softmax: scores is 2x1, expected at least 2 columns; use sigmoid for two classes with"
+                                + " one score",
+                        () -> Loss.softmax(Matrix.zeros(2, 1))),
+                refusal(
+                        argument,
+                        "Loss.softmax: scores is 2x0, expected at least 2 columns; use sigmoid for two classes with"
+                                + " one score",
+                        () -> Loss.softmax(Matrix.zeros(2, 0))),
+                refusal(absent, "Loss.sigmoid: scores is null, expected a value", () -> Loss.sigmoid(null)),
                 refusal(absent, squares + "y is null, expected a value", () -> Loss.meanSquaredError(null, half)),
                 refusal(
                         absent,

@@ -38,10 +38,7 @@ public final class Losses {
             int start = i * n;
             int top = indexOfLargest(scores, start, n);
             int main = indexOfLargest(targets, start, n);
-            for (int j = 0; j < n; j++) {
-                exp[j] = expOfMinus(DoubleDouble.sum(scores[top], -scores[start + j]));
-            }
-            double expBesideTop = sumWithout(exp, 0, n, top - start);
+            double expBesideTop = expOfRow(n, scores, start, top, exp);
             double expOfAll = exp[top - start] + expBesideTop;
             double logOfAll = StrictMath.log1p(expBesideTop);
             double targetsBesideMain = sumWithout(targets, start, n, main);
@@ -57,6 +54,31 @@ public final class Losses {
             sum.add(CompensatedSum.of(n, terms, 0, 1).value());
         }
         return sum.get().dividedBy(m).value();
+    }
+
+    /**
+     * Sets p, row by row; the division makes its relative error 9u. A row of scores that contains NaN or +Infinity, or
+     * only −Infinity, becomes NaN.
+     */
+    public static void softmax(int m, int n, double[] scores, double[] probabilities) {
+        double[] exp = new double[n];
+        for (int i = 0; i < m; i++) {
+            int start = i * n;
+            int top = indexOfLargest(scores, start, n);
+            double expBesideTop = expOfRow(n, scores, start, top, exp);
+            double expOfAll = exp[top - start] + expBesideTop;
+            for (int j = 0; j < n; j++) {
+                probabilities[start + j] = exp[j] / expOfAll;
+            }
+        }
+    }
+
+    /** Sets e of a row whose largest score is at an index; returns E. */
+    private static double expOfRow(int n, double[] scores, int start, int top, double[] exp) {
+        for (int j = 0; j < n; j++) {
+            exp[j] = expOfMinus(DoubleDouble.sum(scores[top], -scores[start + j]));
+        }
+        return sumWithout(exp, 0, n, top - start);
     }
 
     /**
@@ -91,6 +113,17 @@ public final class Losses {
             gradient[i] = Math.fma(rest, p, -(t * notP)) / (n * (1 + exp));
         }
         return sum.get().dividedBy(n).value();
+    }
+
+    /**
+     * Sets {@code p = 1/(1 + exp(−s))}, entry by entry, which for s < 0 is {@code e/(1 + e)}. An error of e counts at
+     * most once, 2u; with the sum and the division p has 4u.
+     */
+    public static void sigmoid(double[] scores, double[] probabilities) {
+        for (int i = 0; i < scores.length; i++) {
+            double exp = StrictMath.exp(-Math.abs(scores[i]));
+            probabilities[i] = (scores[i] < 0 ? exp : 1) / (1 + exp);
+        }
     }
 
     /** Returns the mean of {@code (y − target)²} over all entries, and sets its gradient. */

@@ -1,5 +1,10 @@
 package io.github.backnorm;
 
+import io.github.backnorm.internal.EuclideanNorm;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+
 /**
  * A trainable matrix of a layer and the gradient of the loss with respect to it.
  *
@@ -89,7 +94,7 @@ public final class Parameter {
     }
 
     /**
-     * Replaces the gradient. A layer calls this in {@code backward}; code that accumulates or clips gradients may too.
+     * Replaces the gradient. A layer calls this in {@code backward}; code that accumulates gradients may too.
      *
      * @param gradient a matrix of the value's shape
      * @throws IllegalArgumentException if the shapes differ
@@ -104,6 +109,63 @@ public final class Parameter {
     void setOwnGradient(Matrix gradient) {
         this.gradient = gradient;
         spare = gradient.data();
+    }
+
+    /**
+     * Scales the gradients of parameters so that their norm, of all entries together, is at most a given number. If it
+     * is already, or is NaN or infinite, they stay as they are. Matrices that {@link #gradient} has returned do not
+     * change.
+     *
+     * <p>The norm is returned as it was before: {@code √(Σ g²)}, with {@code Double.MAX_VALUE} in place of what is
+     * larger. So it is finite exactly if all gradients are, and a step is safe:
+     * <pre>{@code
+     * if (Double.isFinite(Parameter.clipGradients(parameters, 1.0))) {
+     *     optimizer.step(parameters);
+     * }
+     * }</pre>
+     * With n entries in p parameters and {@code u = 2⁻⁵³}, the relative error of the norm, and the part by which the
+     * norm of scaled gradients may exceed its limit, are at most {@code (n/1024 + p/2 + 4)·u} to first order, barring
+     * underflow of the norm or the scaled entries. Squares neither overflow nor underflow.
+     *
+     * @param parameters the parameters, each one once
+     * @param largestNorm the limit, more than 0; {@code Double.POSITIVE_INFINITY} to get the norm only
+     * @return the norm before
+     * @throws IllegalArgumentException if the limit is out of range or a parameter occurs twice
+     * @throws IllegalStateException if a parameter has no gradient yet
+     */
+    public static double clipGradients(List<Parameter> parameters, double largestNorm) {
+        requireGradients(parameters, "Parameter.clipGradients");
+        if (!(largestNorm > 0)) {
+            throw Checks.refusal("Parameter.clipGradients", "largestNorm", largestNorm, "more than 0");
+        }
+        EuclideanNorm norm = EuclideanNorm.of(
+                parameters.stream().map(parameter -> parameter.gradient.data()).toList());
+        if (norm.isFinite() && norm.value() > largestNorm) {
+            for (Parameter parameter : parameters) {
+                double[] old = parameter.gradient.data();
+                double[] scaled = parameter.spare == old ? old : new double[old.length];
+                norm.scaleTo(largestNorm, old, scaled);
+                parameter.setOwnGradient(Matrix.wrap(parameter.value.rows(), parameter.value.columns(), scaled));
+            }
+        }
+        return norm.isFinite() ? Math.min(norm.value(), Double.MAX_VALUE) : norm.value();
+    }
+
+    /** Requires parameters that differ and have gradients. */
+    static void requireGradients(List<Parameter> parameters, String where) {
+        Checks.requireNonNull(parameters, where, "parameters");
+        Set<Parameter> seen = new HashSet<>();
+        for (int i = 0; i < parameters.size(); i++) {
+            String what = "parameters[" + i + "]";
+            Parameter parameter = Checks.requireNonNull(parameters.get(i), where, what);
+            what += " (" + parameter.name() + ")";
+            if (!seen.add(parameter)) {
+                throw Checks.occursTwice(where, what);
+            }
+            if (!parameter.hasGradient()) {
+                throw Checks.noGradient(where, what);
+            }
+        }
     }
 
     /** {@return name and shape} */

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
@@ -80,6 +81,32 @@ final class PyTorchModelsTest {
     @Test
     void network_vectorsAsRows_areVectors() throws IOException {
         assertInfersAsPyTorch(PyTorch.network(file("rows")), "rows");
+    }
+
+    /** They have other types and ranks, or no entries. */
+    @Test
+    void network_tensorsOfNoModule_areIgnored() throws IOException {
+        byte[] bytes = SafetensorsTest.reference("model-extras.safetensors");
+        Safetensors file = Safetensors.read(new ByteArrayInputStream(bytes), name -> !name.equals("complex"));
+
+        assertThat(file.tensors()).containsKeys("steps", "mask", "bytes", "positions", "kernels", "empty");
+        assertInfersAsPyTorch(PyTorch.network(file), "extras");
+    }
+
+    @Test
+    void network_ofShards_isThatOfOneFile() throws IOException {
+        assertInfersAsPyTorch(PyTorch.network(file("shard-1").and(file("shard-2"))), "shards");
+    }
+
+    @Test
+    void network_renamedTensors_keepTheirRank() throws IOException {
+        Map<String, Safetensors.Tensor> renamed = new HashMap<>();
+        file("gaps").tensors().forEach((name, tensor) -> renamed.put("renamed." + name, tensor));
+
+        Safetensors file = Safetensors.ofTensors(renamed);
+        assertThat(file.tensors().get("renamed.4.weight").shape()).containsExactly(8);
+        assertThat(PyTorch.network(file, text(file("gaps"))).state())
+                .isEqualTo(PyTorch.network(file("gaps")).state());
     }
 
     @Test
@@ -163,6 +190,7 @@ final class PyTorchModelsTest {
                 arguments("gelu", "module 2: type is \"GELU\", expected "),
                 arguments("softmax", "module 4: type is \"Softmax\", expected "),
                 arguments("layer-norm", "module 1: type is \"LayerNorm\", expected "),
+                arguments("convolution", "module 0: type is \"Unflatten\", expected "),
                 arguments("not-tracked", "module 1 (BatchNorm1d): track_running_stats is False, expected True; "),
                 arguments("momentum-none", "module 1 (BatchNorm1d): momentum is None, expected a number; "));
     }

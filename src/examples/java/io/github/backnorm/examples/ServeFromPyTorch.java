@@ -3,6 +3,7 @@ package io.github.backnorm.examples;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.PyTorch;
+import io.github.backnorm.ReLU;
 import io.github.backnorm.Safetensors;
 import java.io.IOException;
 import java.io.InputStream;
@@ -31,22 +32,31 @@ public final class ServeFromPyTorch {
                     IntStream.range(all.size() - TEST_ROWS, all.size()).toArray());
         }
         Matrix x = test.pixels();
-        Matrix logits = read("digits-pytorch-logits.safetensors")
-                .tensors()
-                .get("logits")
-                .matrix();
-
         Safetensors file = read("digits-pytorch.safetensors");
         Network network = PyTorch.network(file);
         Network served = network.folded();
+
+        Matrix logits = read("digits-pytorch-logits.safetensors").state().get("logits");
+        double deviation = largest(network.infer(x).minus(logits));
+
+        Network byLayers = new Network(
+                PyTorch.linear(file, "0"),
+                PyTorch.batchNorm1d(file, "1"),
+                new ReLU(),
+                PyTorch.linear(file, "3"),
+                PyTorch.batchNorm1d(file, "4"),
+                new ReLU(),
+                PyTorch.linear(file, "6"));
 
         System.out.println("right in PyTorch: " + file.metadata().get("right"));
         System.out.println("right here: " + test.right(network.infer(x)) + ", folded: " + test.right(served.infer(x)));
         System.out.printf(
                 Locale.ROOT,
                 "largest deviation from PyTorch's logits: %.0e, folded: %.0e%n",
-                largest(network.infer(x).minus(logits)),
+                deviation,
                 largest(served.infer(x).minus(logits)));
+
+        System.out.println("layer by layer: same bits: " + byLayers.infer(x).equals(network.infer(x)));
 
         long start = System.nanoTime();
         boolean same = serve(served, x).equals(served.infer(x));

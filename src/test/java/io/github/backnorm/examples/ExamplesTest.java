@@ -154,6 +154,7 @@ final class ExamplesTest {
                         line -> assertThat(line).isEqualTo("right here: 278, folded: 278"),
                         line -> assertThat(line)
                                 .matches("largest deviation from PyTorch's logits: \\de-1[3-9], folded: \\de-1[3-9]"),
+                        line -> assertThat(line).isEqualTo("layer by layer: same bits: true"),
                         line -> assertThat(line).isEqualTo("4 threads, row by row: same bits as in a batch: true"));
         assertThat(err.toString(StandardCharsets.UTF_8)).matches("\\d+ rows per second\\R");
     }

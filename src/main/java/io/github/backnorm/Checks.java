@@ -115,6 +115,12 @@ final class Checks {
      */
     static Map<String, Matrix> requireState(Map<String, Matrix> given, Map<String, Matrix> expected, String where) {
         Map<String, Matrix> state = new LinkedHashMap<>(requireNonNull(given, where, "state"));
+        requireNone(stateFaults(state, expected), where);
+        return state;
+    }
+
+    /** What is wrong with the names and shapes of a state. */
+    static List<String> stateFaults(Map<String, Matrix> state, Map<String, Matrix> expected) {
         List<String> faults = new ArrayList<>();
         expected.forEach((name, old) -> {
             Matrix value = state.get(name);
@@ -129,10 +135,13 @@ final class Checks {
                 faults.add(name + " is unexpected");
             }
         }
+        return faults;
+    }
+
+    static void requireNone(List<String> faults, String where) {
         if (!faults.isEmpty()) {
             throw new IllegalArgumentException(where + ": " + String.join("; ", faults));
         }
-        return state;
     }
 
     static IllegalArgumentException occursTwice(String where, String what) {

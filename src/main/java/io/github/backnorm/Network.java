@@ -2,6 +2,7 @@ package io.github.backnorm;
 
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.IdentityHashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -91,6 +92,29 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     @Override
     public List<Parameter> parameters() {
         return layers.stream().flatMap(layer -> layer.parameters().stream()).toList();
+    }
+
+    /**
+     * The parameters of a layer by name: of a network's layers under the names of its state, of another layer as it
+     * lists them, where a name's second parameter is {@code weight.1}, its third {@code weight.2}.
+     */
+    static Map<String, Parameter> parametersByName(Layer layer) {
+        Map<String, Parameter> parameters = new LinkedHashMap<>();
+        if (layer instanceof Network network) {
+            for (int i = 0; i < network.layers.size(); i++) {
+                String prefix = i + ".";
+                parametersByName(network.layers.get(i))
+                        .forEach((name, parameter) -> parameters.put(prefix + name, parameter));
+            }
+        } else {
+            Map<String, Integer> counts = new HashMap<>();
+            for (Parameter parameter : layer.parameters()) {
+                String name = parameter.name(); // it has no dots, so no other name can be like a numbered one
+                int earlier = counts.merge(name, 1, Integer::sum) - 1;
+                parameters.put(earlier == 0 ? name : name + "." + earlier, parameter);
+            }
+        }
+        return parameters;
     }
 
     /** {@return the states of the layers, each name with the layer's number in front: {@code 0.weight}} */

@@ -1,12 +1,13 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Updates;
-import java.util.HashSet;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.WeakHashMap;
-import java.util.function.IntFunction;
+import java.util.function.Function;
 
 /**
  * Updates parameters by their gradients: stochastic gradient descent, plain or with momentum, or Adam.
@@ -28,6 +29,13 @@ import java.util.function.IntFunction;
  * <p>Each {@link Parameter} object has its own b, m, v and t, from its first step on: one array of the parameter's size
  * for momentum, two for Adam. They are kept while both the optimizer and the parameter exist. So one optimizer may
  * serve several networks, and several may serve one: one with decay for the weights, say, and one without for the rest.
+ * {@link #state} and {@link #restore} save and resume it.
+ *
+ * <p>In every 64th step of a parameter, entries of its b, m and v that are below the smallest normal number 2⁻¹⁰²² in
+ * magnitude become 0. Where gradients have stayed 0 they would otherwise decay to subnormal numbers and remain so, and
+ * most processors are several times slower with those. By that a weight changes, in all later steps together, by less
+ * than η·2⁻¹⁰²²/(1 − μ), or with Adam η·2⁻¹⁰²²/((1 − β₁)²·ε), which a weight of usual size loses in rounding. The root
+ * of a subnormal v is lost in the sum with ε; where ε is below 2⁻⁴³⁰, so that it may not be, v is left alone.
  *
  * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
  * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for
@@ -38,19 +46,39 @@ import java.util.function.IntFunction;
  * threads may infer meanwhile.
  */
 public final class Optimizer {
+    /** Each so many steps of a parameter, subnormal memory is flushed: far fewer than memory takes to become so. */
+    private static final int FLUSH_INTERVAL = 64;
+
     private final String rule;
-    private final IntFunction<Update> updates;
+    private final Function<Matrix, Update> updates;
     private final double weightDecay;
     private double rate;
     private final Map<Parameter, Update> updateOf = new WeakHashMap<>(); // parameters are equal by identity
 
     /** A rule together with what it remembers of one parameter. */
-    private interface Update {
-        void apply(double keep, double rate, double[] w, double[] g, double[] updated);
+    private abstract static class Update {
+        /** What it remembers, by name; each step changes the entries. */
+        final Map<String, Matrix> memory = new LinkedHashMap<>();
+
+        abstract void apply(double keep, double rate, double[] w, double[] g, double[] updated);
+
+        /** The entries of a new matrix to remember. */
+        final double[] zeros(String name, int rows, int columns) {
+            Matrix zeros = Matrix.zeros(rows, columns);
+            memory.put(name, zeros);
+            return zeros.data();
+        }
+
+        /** The memory under the names that a state has for it. */
+        final Map<String, Matrix> memory(String parameter) {
+            Map<String, Matrix> named = new LinkedHashMap<>();
+            memory.forEach((name, live) -> named.put(parameter + "." + name, live));
+            return named;
+        }
     }
 
-    /** {@code updates} makes the update of a parameter with the given number of entries. */
-    private Optimizer(String rule, IntFunction<Update> updates, double rate, double weightDecay) {
+    /** {@code updates} makes the update of a parameter with the shape of the given value. */
+    private Optimizer(String rule, Function<Matrix, Update> updates, double rate, double weightDecay) {
         this.rule = rule;
         this.updates = updates;
         this.rate = rate;
@@ -65,7 +93,7 @@ public final class Optimizer {
      */
     public static Optimizer sgd(double rate) {
         Checks.requireFiniteNotNegative(rate, "Optimizer.sgd", "rate");
-        return new Optimizer("SGD", size -> Updates::descend, rate, 0);
+        return new Optimizer("SGD", value -> new Descent(), rate, 0);
     }
 
     /**
@@ -78,12 +106,34 @@ public final class Optimizer {
     public static Optimizer sgd(double rate, double momentum) {
         Checks.requireFiniteNotNegative(rate, "Optimizer.sgd", "rate");
         Checks.requireLessThanOne(momentum, "Optimizer.sgd", "momentum");
-        return new Optimizer("SGD with momentum " + momentum, size -> withMomentum(momentum, size), rate, 0);
+        return new Optimizer("SGD with momentum " + momentum, value -> new Momentum(momentum, value), rate, 0);
     }
 
-    private static Update withMomentum(double momentum, int size) {
-        double[] b = new double[size];
-        return (keep, rate, w, g, updated) -> Updates.descend(keep, rate, momentum, b, w, g, updated);
+    private static final class Descent extends Update {
+        @Override
+        void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
+            Updates.descend(keep, rate, w, g, updated);
+        }
+    }
+
+    private static final class Momentum extends Update {
+        private final double momentum;
+        private final double[] b;
+        private final double[] steps = zeros("steps", 1, 1);
+
+        Momentum(double momentum, Matrix value) {
+            this.momentum = momentum;
+            this.b = zeros("b", value.rows(), value.columns());
+        }
+
+        @Override
+        void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
+            steps[0]++;
+            Updates.descend(keep, rate, momentum, b, w, g, updated);
+            if (steps[0] % FLUSH_INTERVAL == 0) {
+                Updates.flushSubnormal(b);
+            }
+        }
     }
 
     /**
@@ -116,33 +166,42 @@ public final class Optimizer {
         Checks.requireFiniteNotNegative(epsilon, "Optimizer.adam", "epsilon");
         return new Optimizer(
                 "Adam with beta1 " + beta1 + ", beta2 " + beta2 + ", epsilon " + epsilon,
-                size -> new Adam(beta1, beta2, epsilon, size),
+                value -> new Adam(beta1, beta2, epsilon, value),
                 rate,
                 0);
     }
 
-    private static final class Adam implements Update {
+    private static final class Adam extends Update {
+        /** From here on, adding √v/√(1 − β₂ᵗ) ≤ 2⁻⁵¹¹/2⁻²⁷ of a subnormal v to ε gives ε, to the bit. */
+        private static final double EPSILON_HIDES_SUBNORMAL = 0x1p-430;
+
         private final double beta1;
         private final double beta2;
         private final double epsilon;
         private final double[] m;
         private final double[] v;
-        private double t; // steps so far, a whole number
+        private final double[] steps = zeros("steps", 1, 1);
 
-        Adam(double beta1, double beta2, double epsilon, int size) {
+        Adam(double beta1, double beta2, double epsilon, Matrix value) {
             this.beta1 = beta1;
             this.beta2 = beta2;
             this.epsilon = epsilon;
-            this.m = new double[size];
-            this.v = new double[size];
+            this.m = zeros("m", value.rows(), value.columns());
+            this.v = zeros("v", value.rows(), value.columns());
         }
 
         @Override
-        public void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
-            t++;
+        void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
+            double t = ++steps[0];
             double correctedRate = rate / (1 - StrictMath.pow(beta1, t));
             double root = Math.sqrt(1 - StrictMath.pow(beta2, t));
             Updates.adam(keep, correctedRate, 1 - beta1, 1 - beta2, beta2, root, epsilon, m, v, w, g, updated);
+            if (t % FLUSH_INTERVAL == 0) {
+                Updates.flushSubnormal(m);
+                if (epsilon >= EPSILON_HIDES_SUBNORMAL) {
+                    Updates.flushSubnormal(v);
+                }
+            }
         }
     }
 
@@ -178,38 +237,109 @@ public final class Optimizer {
 
     /**
      * Updates every parameter from its value and its gradient. After a refusal all parameters, and what is remembered
-     * of them, are as before.
+     * of them, are as before. A gradient stays in place and is used again by a second step without a {@code backward}
+     * between, as a line search wants it.
      *
      * @param parameters the parameters, each one once
      * @throws IllegalArgumentException if a parameter occurs twice
      * @throws IllegalStateException if a parameter has no gradient yet
      */
     public void step(List<Parameter> parameters) {
-        requireReady(parameters);
+        Parameter.requireGradients(parameters, "Optimizer.step");
         double keep = 1 - rate * weightDecay;
         for (Parameter parameter : parameters) {
             Matrix value = parameter.value();
             double[] updated = new double[value.data().length];
-            updateOf.computeIfAbsent(parameter, absent -> updates.apply(updated.length))
+            updateOf.computeIfAbsent(parameter, absent -> updates.apply(value))
                     .apply(keep, rate, value.data(), parameter.ownGradient().data(), updated);
             parameter.setValue(Matrix.wrap(value.rows(), value.columns(), updated));
         }
     }
 
-    private static void requireReady(List<Parameter> parameters) {
-        Checks.requireNonNull(parameters, "Optimizer.step", "parameters");
-        Set<Parameter> seen = new HashSet<>();
-        for (int i = 0; i < parameters.size(); i++) {
-            String what = "parameters[" + i + "]";
-            Parameter parameter = Checks.requireNonNull(parameters.get(i), "Optimizer.step", what);
-            what += " (" + parameter.name() + ")";
-            if (!seen.add(parameter)) {
-                throw Checks.occursTwice("Optimizer.step", what);
+    /**
+     * {@return what is remembered of a layer's parameters, by name, for {@link #restore} of an optimizer with the same
+     * rule; unmodifiable} It is empty for plain gradient descent, and has nothing of parameters that this optimizer has
+     * not stepped.
+     *
+     * <p>The names begin with the parameter's, as in the state of a {@link Network}: {@code 0.weight.b} and {@code
+     * 0.weight.steps} with momentum; {@code 0.weight.m}, {@code 0.weight.v} and {@code 0.weight.steps} with Adam, where
+     * steps is the 1×1 matrix of t. Where one layer, made of others, lists several parameters of one name, the second
+     * is {@code weight.1}, the third {@code weight.2}.
+     *
+     * <p>The rule with its constants, the weight decay and the rate are not part of it: your code makes the optimizer,
+     * and sets the rate that its schedule has for the step or epoch at which it resumes.
+     *
+     * @param layer the network, or another layer
+     */
+    public Map<String, Matrix> state(Layer layer) {
+        Checks.requireNonNull(layer, "Optimizer.state", "layer");
+        Map<String, Matrix> state = new LinkedHashMap<>();
+        Network.parametersByName(layer).forEach((name, parameter) -> {
+            Update update = updateOf.get(parameter);
+            if (update != null) {
+                update.memory(name)
+                        .forEach((what, live) -> state.put(what, Matrix.of(live.rows(), live.columns(), live.data())));
             }
-            if (!parameter.hasGradient()) {
-                throw Checks.noGradient("Optimizer.step", what);
+        });
+        return Collections.unmodifiableMap(state);
+    }
+
+    /**
+     * Replaces what is remembered of a layer's parameters, all of it or nothing. A training run that goes on from here,
+     * with the state of the layer {@linkplain Layer#restore restored} too and the same batches and rates, ends with the
+     * same bits as one that was not interrupted. A parameter of which the state has nothing begins afresh. Parameters
+     * of other layers are left alone.
+     *
+     * @param layer the layer, made in the same way as the one whose state was taken
+     * @param state names and matrices as {@link #state} returns them
+     * @throws IllegalArgumentException if a name is unexpected, as in the state of another rule; if a part of what
+     *     belongs to a parameter is missing or has another shape; if a number of steps is not a whole number from 1 to
+     *     2⁵³, or an entry of v is negative; the message lists every such fault
+     */
+    public void restore(Layer layer, Map<String, Matrix> state) {
+        Checks.requireNonNull(layer, "Optimizer.restore", "layer");
+        Map<String, Matrix> copy = new LinkedHashMap<>(Checks.requireNonNull(state, "Optimizer.restore", "state"));
+        Map<String, Parameter> parameters = Network.parametersByName(layer);
+        Map<Parameter, Update> restored = new HashMap<>();
+        Map<String, Matrix> memories = new LinkedHashMap<>();
+        parameters.forEach((name, parameter) -> {
+            Update update = updates.apply(parameter.value());
+            Map<String, Matrix> memory = update.memory(name);
+            if (!Collections.disjoint(memory.keySet(), copy.keySet())) {
+                memories.putAll(memory);
+                restored.put(parameter, update);
+            }
+        });
+        requireState(copy, memories);
+        memories.forEach(
+                (name, live) -> System.arraycopy(copy.get(name).data(), 0, live.data(), 0, live.data().length));
+        parameters.values().forEach(updateOf::remove);
+        updateOf.putAll(restored);
+    }
+
+    private static void requireState(Map<String, Matrix> state, Map<String, Matrix> expected) {
+        List<String> faults = Checks.stateFaults(state, expected);
+        for (String name : expected.keySet()) {
+            Matrix given = state.get(name);
+            int index = given == null ? -1 : firstImpossible(name, given.data());
+            if (index >= 0) {
+                faults.add(Checks.entry(given, index, name) + " is " + given.data()[index] + ", expected "
+                        + (name.endsWith(".v") ? "at least 0" : "a whole number from 1 to 2⁵³"));
             }
         }
+        Checks.requireNone(faults, "Optimizer.restore");
+    }
+
+    /** The index of the first entry that no step leaves, −1 if there is none. */
+    private static int firstImpossible(String name, double[] entries) {
+        for (int i = 0; i < entries.length; i++) {
+            double entry = entries[i];
+            boolean whole = entry >= 1 && entry <= 0x1p53 && entry == Math.rint(entry);
+            if (name.endsWith(".steps") ? !whole : name.endsWith(".v") && entry < 0) {
+                return i;
+            }
+        }
+        return -1;
     }
 
     /** {@return the rule with its constants, the rate and the weight decay} */

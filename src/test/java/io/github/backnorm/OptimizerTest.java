@@ -4,14 +4,19 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.ChildJvm;
+import java.io.IOException;
 import java.lang.ref.WeakReference;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -212,6 +217,228 @@ final class OptimizerTest {
         }
         assertThat(dropped.get()).isNull();
         assertThat(optimizer.rate()).isEqualTo(0.1); // it is still there
+    }
+
+    /** 2⁻¹⁰²² is the smallest normal number. Gradients stay 0, so memory decays. */
+    @Test
+    void step_memorySubnormal_flushedInEvery64thStep() {
+        Matrix memory = Matrix.ofRow(0x1.8p-1022, -0x1.8p-1022, NAN, 1, 0x1p-900);
+        Matrix ones = Matrix.filled(1, 5, 1);
+        for (double epsilon : new double[] {1e-8, 0x1p-430, 0x1p-431, 0}) {
+            for (Optimizer optimizer : List.of(Optimizer.sgd(0.1, 0.5), Optimizer.adam(0.1, 0.5, 0.5, epsilon))) {
+                Scale layer = new Scale(ones);
+                boolean adam = optimizer.toString().startsWith("Adam");
+                optimizer.restore(
+                        layer,
+                        adam
+                                ? Map.of(
+                                        "factor.m", memory,
+                                        "factor.v", memory.map(Math::abs),
+                                        "factor.steps", Matrix.filled(1, 1, 62))
+                                : Map.of("factor.b", memory, "factor.steps", Matrix.filled(1, 1, 62)));
+                layer.factor().setGradient(Matrix.zeros(1, 5));
+
+                optimizer.step(layer.parameters());
+                String what = adam ? "factor.m" : "factor.b";
+                assertThat(optimizer.state(layer).get(what))
+                        .isEqualTo(Matrix.ofRow(0x0.cp-1022, -0x0.cp-1022, NAN, 0.5, 0x1p-901));
+                optimizer.step(layer.parameters());
+                assertThat(optimizer.state(layer).get(what)).isEqualTo(Matrix.ofRow(0, 0, NAN, 0.25, 0x1p-902));
+                if (adam) {
+                    double ofV = epsilon < 0x1p-430 ? 0x0.6p-1022 : 0;
+                    assertThat(optimizer.state(layer).get("factor.v"))
+                            .isEqualTo(Matrix.ofRow(ofV, ofV, NAN, 0.25, 0x1p-902));
+                }
+                if (epsilon == 1e-8) {
+                    assertThat(layer.factor().value().row(0).toArray()).startsWith(1, 1);
+                }
+            }
+        }
+    }
+
+    /** Runs across two JVMs and through a file, in each of which half of the steps is made. */
+    @Test
+    void restore_inAnotherJvm_endsWithTheSameBits(@TempDir Path folder) throws IOException {
+        ResumedTraining whole = new ResumedTraining(1);
+        whole.train(0, ResumedTraining.STEPS);
+
+        Path file = folder.resolve("checkpoint.safetensors");
+        ResumedTraining half = new ResumedTraining(1);
+        half.train(0, ResumedTraining.STEPS / 2);
+        half.checkpoint(ResumedTraining.STEPS / 2).writeTo(file);
+        ChildJvm.run(ResumedTraining.class, "-D" + ResumedTraining.FILE + "=" + file);
+        assertThat(Safetensors.read(file)).isEqualTo(whole.checkpoint(ResumedTraining.STEPS));
+    }
+
+    /** A user's layer made of layers, whose parameters repeat a name. */
+    private static Layer madeOfLayers(Layer... inner) {
+        Network network = new Network(inner);
+        return new Layer() {
+            @Override
+            public Matrix forward(Matrix x) {
+                return network.forward(x);
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                return network.backward(dy);
+            }
+
+            @Override
+            public Matrix infer(Matrix x) {
+                return network.infer(x);
+            }
+
+            @Override
+            public List<Parameter> parameters() {
+                return network.parameters();
+            }
+
+            @Override
+            public Map<String, Matrix> state() {
+                return network.state();
+            }
+
+            @Override
+            public void restore(Map<String, Matrix> state) {
+                network.restore(state);
+            }
+        };
+    }
+
+    private static Affine affine(double weight) {
+        return new Affine(Matrix.filled(1, 1, weight), Matrix.zeros(1, 1));
+    }
+
+    @Test
+    void state_nestedAndRepeatedNames_toldApart() {
+        Network network = new Network(affine(2), madeOfLayers(affine(3), affine(4), affine(5)), new Network(affine(6)));
+        network.backward(network.forward(Matrix.filled(1, 1, 1)));
+        Optimizer optimizer = Optimizer.sgd(0.1, 0.9);
+        optimizer.step(network.parameters());
+        Map<String, Matrix> state = optimizer.state(network);
+
+        assertThat(state.keySet().stream().filter(name -> name.endsWith(".b")))
+                .containsExactly(
+                        "0.weight.b",
+                        "0.bias.b",
+                        "1.weight.b",
+                        "1.bias.b",
+                        "1.weight.1.b",
+                        "1.bias.1.b",
+                        "1.weight.2.b",
+                        "1.bias.2.b",
+                        "2.0.weight.b",
+                        "2.0.bias.b");
+        assertThat(state).hasSize(20).containsEntry("1.weight.1.steps", Matrix.filled(1, 1, 1));
+        // b is the gradient: 720·720 over the weight
+        assertThat(state.get("1.weight.1.b").get(0, 0)).isEqualTo(720.0 * 720 / 4);
+        assertThat(state.get("2.0.weight.b").get(0, 0)).isEqualTo(720.0 * 720 / 6);
+        assertThatThrownBy(state::clear).isInstanceOf(UnsupportedOperationException.class);
+    }
+
+    @Test
+    void state_laterSteps_doNotChangeIt() {
+        Scale layer = stepped(Optimizer.adam(0.1));
+        Optimizer optimizer = Optimizer.adam(0.1, 0.5, 0.75, 1e-8);
+        optimizer.step(layer.parameters());
+        Map<String, Matrix> state = optimizer.state(layer);
+        optimizer.step(layer.parameters());
+        assertThat(state)
+                .containsExactly(
+                        Map.entry("factor.steps", Matrix.filled(1, 1, 1)),
+                        Map.entry("factor.m", Matrix.ofRow(1, 2)),
+                        Map.entry("factor.v", Matrix.ofRow(1, 4)));
+    }
+
+    /** A layer with gradients 2 and 4, after one step. */
+    private static Scale stepped(Optimizer optimizer) {
+        Scale layer = new Scale(Matrix.ofRow(1, 1));
+        layer.factor().setGradient(Matrix.ofRow(2, 4));
+        optimizer.step(layer.parameters());
+        return layer;
+    }
+
+    @Test
+    void state_neverSteppedOrPlainDescent_isEmpty() {
+        Optimizer plain = Optimizer.sgd(0.1);
+        Scale layer = stepped(plain);
+        assertThat(plain.state(layer)).isEmpty();
+        plain.restore(layer, Map.of());
+        assertThat(Optimizer.adam(0.1).state(layer)).isEmpty();
+    }
+
+    /** One optimizer has the weight only. What the state does not have begins afresh; another layer is left alone. */
+    @Test
+    void restore_partOfTheParameters_theRestBeginsAfresh() {
+        Affine layer = affine(2);
+        Optimizer optimizer = Optimizer.sgd(0.5, 0.5);
+        Scale other = stepped(optimizer);
+        layer.weight().setGradient(Matrix.filled(1, 1, 8));
+        layer.bias().setGradient(Matrix.filled(1, 1, 8));
+        optimizer.step(List.of(layer.weight()));
+        Map<String, Matrix> ofWeight = optimizer.state(layer);
+        assertThat(ofWeight).containsOnlyKeys("weight.b", "weight.steps");
+
+        optimizer.step(layer.parameters());
+        optimizer.restore(layer, ofWeight);
+        assertThat(optimizer.state(layer)).isEqualTo(ofWeight);
+        assertThat(optimizer.state(other)).isNotEmpty();
+        double weight = layer.weight().value().get(0, 0);
+        double bias = layer.bias().value().get(0, 0);
+        optimizer.step(layer.parameters());
+        assertThat(layer.weight().value().get(0, 0)).isEqualTo(weight - 0.5 * (0.5 * 8 + 8));
+        assertThat(layer.bias().value().get(0, 0)).isEqualTo(bias - 0.5 * 8);
+    }
+
+    static Stream<Arguments> refusedStates() {
+        Matrix one = Matrix.filled(1, 1, 1);
+        Matrix row = Matrix.ofRow(1, 2);
+        return Stream.of(
+                arguments(
+                        Map.of("factor.b", row, "factor.steps", one),
+                        "factor.m is missing, expected 1x2; factor.v is missing, expected 1x2; factor.b is unexpected"),
+                arguments(Map.of("0.factor.m", row), "0.factor.m is unexpected"),
+                arguments(
+                        Map.of("factor.m", one, "factor.v", row, "factor.steps", row),
+                        "factor.steps is 1x2, expected 1x1; factor.m is 1x1, expected 1x2"),
+                arguments(
+                        Map.of("factor.v", Matrix.ofRow(0, -1), "factor.steps", Matrix.filled(1, 1, 1.5)),
+                        "factor.m is missing, expected 1x2;"
+                                + " factor.steps[0,0] is 1.5, expected a whole number from 1 to 2⁵³;"
+                                + " factor.v[0,1] is -1.0, expected at least 0"),
+                arguments(steps(0), "factor.steps[0,0] is 0.0, expected a whole number from 1 to 2⁵³"),
+                arguments(steps(NAN), "factor.steps[0,0] is NaN, expected a whole number from 1 to 2⁵³"),
+                arguments(
+                        steps(0x1p54),
+                        "factor.steps[0,0] is 1.8014398509481984E16, expected a whole number from 1 to 2⁵³"));
+    }
+
+    private static Map<String, Matrix> steps(double steps) {
+        Matrix row = Matrix.ofRow(1, 2);
+        return Map.of("factor.m", row, "factor.v", row, "factor.steps", Matrix.filled(1, 1, steps));
+    }
+
+    @ParameterizedTest(name = "{1}")
+    @MethodSource("refusedStates")
+    void restore_badState_rejectedAndNothingChanged(Map<String, Matrix> state, String faults) {
+        Optimizer optimizer = Optimizer.adam(0.1);
+        Scale layer = stepped(optimizer);
+        Map<String, Matrix> old = optimizer.state(layer);
+        assertThatThrownBy(() -> optimizer.restore(layer, state))
+                .isExactlyInstanceOf(IllegalArgumentException.class)
+                .hasMessage("Optimizer.restore: " + faults);
+        assertThat(optimizer.state(layer)).isEqualTo(old);
+    }
+
+    @Test
+    void stateAndRestore_null_rejected() {
+        Optimizer optimizer = Optimizer.adam(0.1);
+        assertThatThrownBy(() -> optimizer.state(null)).hasMessage("Optimizer.state: layer is null, expected a value");
+        assertThatThrownBy(() -> optimizer.restore(null, Map.of()))
+                .hasMessage("Optimizer.restore: layer is null, expected a value");
+        assertThatThrownBy(() -> optimizer.restore(new Network(), null))
+                .hasMessage("Optimizer.restore: state is null, expected a value");
     }
 
     private static Parameter steppedOnce(Optimizer optimizer) {

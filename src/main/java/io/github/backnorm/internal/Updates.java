@@ -60,4 +60,13 @@ public final class Updates {
             updated[i] = Math.fma(-rate, first / (Math.sqrt(second) / root + epsilon), keep * w[i]);
         }
     }
+
+    /** Sets entries that are subnormal to 0. */
+    public static void flushSubnormal(double[] a) {
+        for (int i = 0; i < a.length; i++) {
+            if (Math.abs(a[i]) < Double.MIN_NORMAL) { // not NaN
+                a[i] = 0;
+            }
+        }
+    }
 }

@@ -11,7 +11,7 @@ import io.github.backnorm.ReLU;
 import java.util.List;
 import java.util.Random;
 
-/** Trains with Adam, weights that decay, other parameters that do not, and a rate that falls. */
+/** Trains with Adam, weights that decay, other parameters that do not, clipped gradients, and a rate that falls. */
 public final class WeightDecay {
     private static final int STEPS = 300;
 
@@ -38,6 +38,7 @@ public final class WeightDecay {
 
             Loss loss = Loss.meanSquaredError(network.forward(x), target);
             network.backwardParameters(loss.gradient());
+            Parameter.clipGradients(network.parameters(), 1.0);
             decaying.step(weights);
             plain.step(others);
             if (step % 100 == 0) {

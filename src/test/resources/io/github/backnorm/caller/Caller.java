@@ -95,12 +95,16 @@ final class Caller {
         Parameter parameter = new Parameter("own", scores);
         parameter.setGradient(gradient);
         Optimizer optimizer = Optimizer.sgd(0.1).withWeightDecay(0.01);
+        double norm = Parameter.clipGradients(List.of(parameter), 1);
         optimizer.step(List.of(parameter));
+        Network network = new Network();
+        Map<String, Matrix> memory = optimizer.state(network);
+        optimizer.restore(network, memory);
         optimizer.setRate(optimizer.rate() / 2);
         Optimizer momentum = Optimizer.sgd(0.1, 0.9);
         Optimizer adam = Optimizer.adam(0.001);
         Optimizer withConstants = Optimizer.adam(0.001, 0.9, 0.999, 1e-8);
-        String text = "" + loss + ofTargets + squared + value + optimizer + momentum + adam + withConstants;
+        String text = "" + loss + ofTargets + squared + value + norm + optimizer + momentum + adam + withConstants;
         text.length();
     }
 

@@ -44,7 +44,7 @@ public final class ByHand {
 
     private static Network newNetwork() {
         Random random = new Random(1);
-        return new Network(new Affine(2, 16, random), new BatchNorm(16), new ReLU(), new Affine(16, 2, random));
+        return new Network(new Affine(2, 16, random), new BatchNorm(16), new ReLU(), Affine.outputLayer(16, 2, random));
     }
 
     public static void main(String[] args) {

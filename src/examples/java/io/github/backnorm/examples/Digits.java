@@ -122,7 +122,7 @@ public final class Digits {
                 new Affine(HIDDEN, HIDDEN, random),
                 new BatchNorm(HIDDEN),
                 new ReLU(),
-                new Affine(HIDDEN, DigitsData.CLASSES, random));
+                Affine.outputLayer(HIDDEN, DigitsData.CLASSES, random));
     }
 
     static Network withoutBatchNorm(Random random) {
@@ -131,7 +131,7 @@ public final class Digits {
                 new ReLU(),
                 new Affine(HIDDEN, HIDDEN, random),
                 new ReLU(),
-                new Affine(HIDDEN, DigitsData.CLASSES, random));
+                Affine.outputLayer(HIDDEN, DigitsData.CLASSES, random));
     }
 
     /** Trains a fresh network for each rate; the validation rows decide. */

@@ -71,8 +71,8 @@ public final class OwnLayer {
         System.out.println(
                 GradientCheck.run(new PReLU(4), sample, y -> y.hadamard(y).sum() / 2, y -> y));
 
-        Network network =
-                new Network(new Affine(1, 16, random), new BatchNorm(16), new PReLU(16), new Affine(16, 1, random));
+        Network network = new Network(
+                new Affine(1, 16, random), new BatchNorm(16), new PReLU(16), Affine.outputLayer(16, 1, random));
 
         Matrix x = Matrix.generate(64, 1, (row, column) -> row / 63.0);
         Matrix target = x.map(value -> Math.abs(value - 0.5));

@@ -16,8 +16,8 @@ public final class QuickStart {
         Matrix x = Matrix.generate(256, 2, (row, column) -> 2 * random.nextDouble() - 1); // a row is a sample
         Matrix target = Matrix.generate(256, 1, (row, column) -> x.get(row, 0) * x.get(row, 1) < 0 ? 1 : 0);
 
-        Network network =
-                new Network(new Affine(2, 16, random), new BatchNorm(16), new ReLU(), new Affine(16, 1, random));
+        Network network = new Network(
+                new Affine(2, 16, random), new BatchNorm(16), new ReLU(), Affine.outputLayer(16, 1, random));
         Optimizer optimizer = Optimizer.sgd(0.1);
 
         for (int step = 0; step < 1000; step++) {

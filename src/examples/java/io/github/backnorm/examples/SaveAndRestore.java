@@ -26,7 +26,7 @@ public final class SaveAndRestore {
 
     static Network newNetwork(long seed) {
         Random random = new Random(seed);
-        return new Network(new Affine(4, 8, random), new BatchNorm(8), new ReLU(), new Affine(8, 2, random));
+        return new Network(new Affine(4, 8, random), new BatchNorm(8), new ReLU(), Affine.outputLayer(8, 2, random));
     }
 
     static void train(Network network, Optimizer optimizer, int firstEpoch, int lastEpoch) {

@@ -19,8 +19,8 @@ public final class WeightDecay {
         Random random = new Random(3);
         Matrix x = Matrix.generate(128, 3, (row, column) -> 2 * random.nextDouble() - 1);
         Matrix target = Matrix.generate(128, 1, (row, column) -> x.get(row, 0) * x.get(row, 1) + x.get(row, 2));
-        Network network =
-                new Network(new Affine(3, 32, random), new BatchNorm(32), new ReLU(), new Affine(32, 1, random));
+        Network network = new Network(
+                new Affine(3, 32, random), new BatchNorm(32), new ReLU(), Affine.outputLayer(32, 1, random));
 
         List<Parameter> weights = network.parameters().stream()
                 .filter(parameter -> parameter.name().equals("weight"))

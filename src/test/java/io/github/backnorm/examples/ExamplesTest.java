@@ -1,8 +1,11 @@
 package io.github.backnorm.examples;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
+import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.Matrix;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -10,6 +13,8 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Random;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
@@ -123,6 +128,42 @@ final class ExamplesTest {
         assertThat(printed(() -> OwnLayer.main(new String[0])))
                 .containsPattern("^worst relative error \\d\\.\\de-(0[7-9]|1\\d) at ")
                 .containsPattern("step 300: mean squared error \\d\\.\\d+E-([6-9]|\\d\\d)");
+    }
+
+    @Test
+    void dropout_run_gradientsAreRightAndServedErrsLess() throws Exception {
+        assertThat(printed(() -> Dropout.main(new String[0])))
+                .containsPattern("^worst relative error \\d\\.\\de-(0[7-9]|1\\d) at ")
+                .containsPattern("step 300: mean squared error \\d\\.\\d+E-4\\R")
+                .containsPattern("served: mean squared error \\d\\.\\d+E-4\\R$");
+    }
+
+    @Test
+    void dropout_forward_entriesAreZeroOrScaledAsInBackward() {
+        Random random = new Random(1);
+        Dropout dropout = new Dropout(0.2, () -> random);
+        Matrix ones = Matrix.filled(100, 100, 1);
+
+        Matrix y = dropout.forward(ones);
+
+        assertThat(y.toArray()).containsOnly(0, 1 / (1 - 0.2));
+        // The number of zeros is binomial: mean 2000, standard deviation √(10000·0.2·0.8) = 40.
+        assertThat(DoubleStream.of(y.toArray()).filter(entry -> entry == 0).count())
+                .isBetween(2000L - 6 * 40, 2000L + 6 * 40);
+        assertThat(dropout.backward(ones)).isEqualTo(y);
+        assertThat(dropout.forward(ones)).isNotEqualTo(y);
+        assertThat(dropout.infer(ones)).isEqualTo(ones);
+    }
+
+    @Test
+    void dropout_withoutPassOrWithProbabilityOfOne_refused() {
+        Dropout dropout = new Dropout(0, () -> new Random(1));
+        assertThatIllegalStateException()
+                .isThrownBy(() -> dropout.backward(Matrix.zeros(1, 1)))
+                .withMessage("Dropout.backward: no forward pass to differentiate");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> new Dropout(1, () -> new Random(1)))
+                .withMessage("Dropout: probability is 1.0, expected 0 to less than 1");
     }
 
     @Test

@@ -93,7 +93,7 @@ public final class Digits {
     private void compare(Path plot, PrintStream out) {
         Run with;
         Run without;
-        try (ProgressBar progress = new ProgressBar("training", 2L * RATES.length * epochs)) {
+        try (ProgressBar progress = Progress.bar("training", 2L * RATES.length * epochs)) {
             with = best(Digits::withBatchNorm, progress);
             without = best(Digits::withoutBatchNorm, progress);
         }
@@ -176,7 +176,7 @@ public final class Digits {
     }
 
     /** The numbers below n in random order (Fisher–Yates). */
-    private static int[] shuffled(int n, Random random) {
+    static int[] shuffled(int n, Random random) {
         int[] order = new int[n];
         for (int i = 0; i < n; i++) {
             int j = random.nextInt(i + 1);

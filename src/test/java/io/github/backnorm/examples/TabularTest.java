@@ -198,9 +198,10 @@ final class TabularTest {
 
         assertThat(out.toString(StandardCharsets.UTF_8).lines())
                 .satisfiesExactly(
-                        line -> assertThat(line).isEqualTo("4552 calls of infer with one row, from 4 threads"),
+                        line -> assertThat(line).isEqualTo("4552 rows, each inferred by itself, from 4 threads"),
                         line -> assertThat(line)
-                                .matches("from call to return: median [0-9.]+ µs, 99th percentile [0-9.]+ µs"),
+                                .matches(
+                                        "from a row to its probability: median [0-9.]+ µs, 99th percentile [0-9.]+ µs"),
                         line -> assertThat(line).isEqualTo("same bits as in one batch: true"));
     }
 

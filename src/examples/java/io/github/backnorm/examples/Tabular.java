@@ -83,8 +83,7 @@ public final class Tabular {
         String seeds = args.length > 0 ? args[0] : "1";
         try {
             long[] numbers = numbers(seeds);
-            TabularData data = TabularData.read(
-                    args.length > 1 ? Path.of(args[1]) : TabularData.example());
+            TabularData data = TabularData.read(args.length > 1 ? Path.of(args[1]) : TabularData.example());
             data.requireRows(LEAST_ROWS);
             List<String> features =
                     data.names().stream().filter(name -> !name.equals(LABEL)).toList();
@@ -167,7 +166,7 @@ public final class Tabular {
             for (Rows batch : batches(split.training, random)) {
                 Loss loss = Loss.binaryCrossEntropy(network.forward(batch.x), batch.target);
                 network.backwardParameters(loss.gradient());
-                clipGradients(network.parameters(), LARGEST_NORM);
+                Parameter.clipGradients(network.parameters(), LARGEST_NORM);
                 decaying.step(weights);
                 plain.step(others);
             }
@@ -182,20 +181,6 @@ public final class Tabular {
         }
         network.restore(best);
         return new Run(seed, epoch, bestEpoch, leastLoss, network, test(network, split.test));
-    }
-
-    static double clipGradients(List<Parameter> parameters, double largestNorm) {
-        double sum = 0;
-        for (Parameter p : parameters) {
-            sum += p.gradient().hadamard(p.gradient()).sum();
-        }
-        double norm = Math.sqrt(sum);
-        if (norm > largestNorm) {
-            for (Parameter p : parameters) {
-                p.setGradient(p.gradient().times(largestNorm / norm));
-            }
-        }
-        return norm;
     }
 
     /** The rows in random order, in mini-batches; a row left over by itself has no variance and waits for its turn. */

@@ -33,9 +33,9 @@ import java.util.function.Function;
  *
  * <p>In every 64th step of a parameter, entries of its b, m and v that are below the smallest normal number 2⁻¹⁰²² in
  * magnitude become 0. Where gradients have stayed 0 they would otherwise decay to subnormal numbers and remain so, and
- * most processors are several times slower with those. By that a weight changes, in all later steps together, by less
- * than η·2⁻¹⁰²²/(1 − μ), or with Adam η·2⁻¹⁰²²/((1 − β₁)²·ε), which a weight of usual size loses in rounding. The root
- * of a subnormal v is lost in the sum with ε; where ε is below 2⁻⁴³⁰, so that it may not be, v is left alone.
+ * most processors are slow with those. By that a weight changes, in all later steps together, by less than
+ * η·2⁻¹⁰²²/(1 − μ), or with Adam η·2⁻¹⁰²²/((1 − β₁)²·ε), which a weight of usual size loses in rounding. The root of a
+ * subnormal v is lost in the sum with ε; where ε is below 2⁻⁴³⁰, so that it may not be, v is left alone.
  *
  * <p>References: B. T. Polyak, 1964, Some methods of speeding up the convergence of iteration methods, USSR Comput.
  * Math. Math. Phys. 4(5). D. P. Kingma, J. Ba, 2015, <a href="https://arxiv.org/abs/1412.6980">Adam: a method for

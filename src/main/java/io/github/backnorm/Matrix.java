@@ -366,7 +366,10 @@ public final class Matrix {
 
     /**
      * {@return for each row the column of its largest entry, the first one in case of a tie: the predicted class of
-     * each sample} A NaN counts as larger than any number.
+     * each sample}
+     *
+     * <p>A NaN counts as larger than any number: a row with NaN gives the column of its first one, so a row of nothing
+     * but NaN gives 0, which looks like a class. Look for NaN in the scores themselves.
      *
      * @throws IllegalArgumentException if there are rows but no columns
      */

@@ -329,6 +329,7 @@ final class MatrixTest {
                 arguments(Matrix.of(2, 2, -INFINITY, -INFINITY, -INFINITY, -1), new int[] {0, 1}),
                 arguments(Matrix.of(2, 3, INFINITY, NAN, NAN, 1, 2, NAN), new int[] {1, 2}),
                 arguments(Matrix.of(2, 2, NAN, INFINITY, 1, 2), new int[] {0, 1}),
+                arguments(Matrix.of(2, 3, NAN, NAN, NAN, 0, 0, 1), new int[] {0, 2}),
                 arguments(Matrix.zeros(2, 1), new int[] {0, 0}),
                 arguments(Matrix.zeros(0, 3), new int[0]),
                 arguments(Matrix.zeros(0, 0), new int[0]));

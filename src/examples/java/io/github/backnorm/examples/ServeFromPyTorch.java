@@ -1,5 +1,6 @@
 package io.github.backnorm.examples;
 
+import io.github.backnorm.Loss;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.PyTorch;
@@ -57,12 +58,28 @@ public final class ServeFromPyTorch {
                 largest(served.infer(x).minus(logits)));
 
         System.out.println("layer by layer: same bits: " + byLayers.infer(x).equals(network.infer(x)));
+        Matrix one = served.infer(x.row(0));
+        int digit = one.argMaxOfRows()[0];
+        System.out.printf(
+                Locale.ROOT,
+                "first row: a %d with probability %.4f%n",
+                digit,
+                probabilities(one).get(0, digit));
 
         long start = System.nanoTime();
         boolean same = serve(served, x).equals(served.infer(x));
         System.err.printf(
                 Locale.ROOT, "%.0f rows per second%n", 1e9 * ROUNDS * TEST_ROWS / (System.nanoTime() - start));
         System.out.println(THREADS + " threads, row by row: same bits as in a batch: " + same);
+    }
+
+    /** Refuses scores that stand for no probabilities: argMaxOfRows would give a class all the same. */
+    private static Matrix probabilities(Matrix scores) {
+        Matrix probabilities = Loss.softmax(scores);
+        if (!Double.isFinite(probabilities.sum())) {
+            throw new ArithmeticException("the scores contain NaN or +Infinity: " + scores);
+        }
+        return probabilities;
     }
 
     /** Each thread infers every fourth row by itself, many times; the rows' results are put together. */

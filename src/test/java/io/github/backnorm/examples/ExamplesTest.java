@@ -196,6 +196,7 @@ final class ExamplesTest {
                         line -> assertThat(line)
                                 .matches("largest deviation from PyTorch's logits: \\de-1[3-9], folded: \\de-1[3-9]"),
                         line -> assertThat(line).isEqualTo("layer by layer: same bits: true"),
+                        line -> assertThat(line).isEqualTo("first row: a 6 with probability 0.9996"),
                         line -> assertThat(line).isEqualTo("4 threads, row by row: same bits as in a batch: true"));
         assertThat(err.toString(StandardCharsets.UTF_8)).matches("\\d+ rows per second\\R");
     }

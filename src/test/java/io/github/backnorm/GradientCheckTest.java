@@ -98,6 +98,34 @@ final class GradientCheckTest {
         assertThat(network.state()).isEqualTo(before);
     }
 
+    /** The sum of y is 0 whatever x is, and so says nothing of the rounding errors in it. */
+    @Test
+    void run_lossCancels_roundingOfItsTermsIsNoError() {
+        assertRightGradientsOfSum(Matrix.of(3, 1, 1, 2, 4));
+        for (long seed = SEED; seed < SEED + 200; seed++) { // of two rows, the computed y too may sum to exactly 0
+            assertRightGradientsOfSum(Matrices.uniform(2, 1, seed).times(3));
+        }
+    }
+
+    private static void assertRightGradientsOfSum(Matrix x) {
+        GradientCheck check = GradientCheck.run(new BatchNorm(1), x, Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.worstError()).as("%s: %s", x, check).isBetween(0.0, 1e-5);
+        assertThat(check.skipped()).as("%s: %s", x, check).isZero();
+    }
+
+    /** Softmax leaves such a score out; its gradient is 0. */
+    @Test
+    void run_scoreOfMinusInfinity_othersChecked() {
+        Layer mask = function(x -> x < 0 ? Double.NEGATIVE_INFINITY : x, (x, y) -> x < 0 ? 0 : 1);
+        GradientCheck check = GradientCheck.run(
+                mask,
+                Matrix.ofRow(1, -1, 3),
+                y -> Loss.softmaxCrossEntropy(y, 2).value(),
+                y -> Loss.softmaxCrossEntropy(y, 2).gradient());
+        assertThat(check.worstError()).as("%s", check).isBetween(0.0, 1e-5);
+        assertThat(check.skipped()).isZero();
+    }
+
     @ParameterizedTest
     @CsvSource({"1.0001, 1e-4", "0.99, 1e-2", "0, 1", "-1, 2"})
     void run_gradientOffByAFactor_errorFound(double factor, double error) {

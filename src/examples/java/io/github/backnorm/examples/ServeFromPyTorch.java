@@ -36,6 +36,7 @@ public final class ServeFromPyTorch {
         Safetensors file = read("digits-pytorch.safetensors");
         Network network = PyTorch.network(file);
         Network served = network.folded();
+        Matrix scores = served.infer(x.row(0));
 
         Matrix logits = read("digits-pytorch-logits.safetensors").state().get("logits");
         double deviation = largest(network.infer(x).minus(logits));
@@ -58,13 +59,12 @@ public final class ServeFromPyTorch {
                 largest(served.infer(x).minus(logits)));
 
         System.out.println("layer by layer: same bits: " + byLayers.infer(x).equals(network.infer(x)));
-        Matrix one = served.infer(x.row(0));
-        int digit = one.argMaxOfRows()[0];
+        int digit = scores.argMaxOfRows()[0];
         System.out.printf(
                 Locale.ROOT,
                 "first row: a %d with probability %.4f%n",
                 digit,
-                probabilities(one).get(0, digit));
+                probabilities(scores).get(0, digit));
 
         long start = System.nanoTime();
         boolean same = serve(served, x).equals(served.infer(x));

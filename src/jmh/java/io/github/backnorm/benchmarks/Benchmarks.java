@@ -36,8 +36,10 @@ import org.openjdk.jmh.util.Statistics;
  * take turns, each time in a new JVM, so that a slow minute of the machine hits all of them.
  */
 public final class Benchmarks {
-    private static final List<Contender> CONTENDERS =
-            List.of(Contender.SCALAR, Contender.VECTOR, Contender.PYTORCH_FLOAT64, Contender.PYTORCH_FLOAT32);
+    private static final List<Contender> PEERS = List.of(Contender.PYTORCH_FLOAT64, Contender.PYTORCH_FLOAT32);
+    private static final List<Contender> CONTENDERS = Stream.concat(
+                    Stream.of(Contender.SCALAR, Contender.VECTOR), PEERS.stream())
+            .toList();
     private static final List<Contender> WITH_EJML =
             Stream.concat(CONTENDERS.stream(), Stream.of(Contender.EJML)).toList();
 
@@ -147,8 +149,11 @@ public final class Benchmarks {
             throws RunnerException {
         System.out.printf("%n### %s; threads: %d%n%n", title, threads);
         String names = contenders.stream().map(Contender::name).collect(Collectors.joining(" | "));
-        System.out.println("| | " + names + " | scalar / PyTorch float64 | vector / PyTorch float64 |");
-        System.out.println("|---|" + "---:|".repeat(contenders.size() + 2));
+        String ratios = PEERS.stream()
+                .map(peer -> " | scalar / " + peer.name() + " | vector / " + peer.name())
+                .collect(Collectors.joining());
+        System.out.println("| | " + names + ratios + " |");
+        System.out.println("|---|" + "---:|".repeat(contenders.size() + 4));
         Setting setting = new Setting(Mode.AverageTime, threads, WARMUP, quick ? 3 : 4);
         for (String row : rows) {
             List<ListStatistics> times = new ArrayList<>();
@@ -160,26 +165,33 @@ public final class Benchmarks {
                     more.getRawData().forEachRemaining(mean -> time.addValue(mean.getKey()));
                 }
             }
-            System.out.println("| " + row + cells(times, benchmark == Products.class ? Products.operations(row) : 0));
+            System.out.println(
+                    "| " + row + " " + cells(times, benchmark == Products.class ? Products.operations(row) : 0));
         }
     }
 
     /** The cells of contenders that begin with {@link #CONTENDERS}. */
     private static String cells(List<ListStatistics> times, double operations) {
-        StringBuilder cells = new StringBuilder(" | ");
+        StringBuilder cells = new StringBuilder("| ");
         for (Statistics time : times) {
             double median = time.getPercentile(50);
             double spread = (time.getPercentile(75) - time.getPercentile(25)) / 2;
             cells.append(time(median)).append(format(" ± %.0f %%", 100 * spread / median));
             cells.append(operations > 0 ? format(", %.1f GFLOP/s | ", operations / median / 1e9) : " | ");
         }
-        cells.append(ratio(times, Contender.SCALAR)).append(" | ");
-        return cells.append(ratio(times, Contender.VECTOR)).append(" |").toString();
+        for (Contender peer : PEERS) {
+            cells.append(ratio(times, Contender.SCALAR, peer)).append(" | ");
+            cells.append(ratio(times, Contender.VECTOR, peer)).append(" | ");
+        }
+        return cells.toString().strip();
     }
 
-    private static String ratio(List<ListStatistics> times, Contender ours) {
-        double peer = times.get(CONTENDERS.indexOf(Contender.PYTORCH_FLOAT64)).getPercentile(50);
-        return format("%.2f", times.get(CONTENDERS.indexOf(ours)).getPercentile(50) / peer);
+    private static String ratio(List<ListStatistics> times, Contender ours, Contender peer) {
+        return format("%.2f", median(times, ours) / median(times, peer));
+    }
+
+    private static double median(List<ListStatistics> times, Contender contender) {
+        return times.get(CONTENDERS.indexOf(contender)).getPercentile(50);
     }
 
     /** The times of single steps, while one processor is free and while another process never leaves it. */

@@ -22,6 +22,8 @@ public class Layers {
         "Affine forward+backward 1024x1024",
         "BatchNorm forward+backward 256x512",
         "BatchNorm forward+backward 4096x1024",
+        "BatchNorm forward+backward 8192x16",
+        "BatchNorm forward+backward 65536x2",
         "ReLU forward+backward 256x512",
         "ReLU forward+backward 4096x1024"
     })

@@ -14,7 +14,7 @@ import org.openjdk.jmh.annotations.TearDown;
 /** C (m×n) = A (m×k)·B (k×n). */
 @State(Scope.Benchmark)
 public class Products {
-    /** m, k and n: squares, squares that fit no tile, and few rows. */
+    /** m, k and n: squares, squares that fit no tile, few rows, and few columns. */
     @Param({
         "256x256x256",
         "512x512x512",
@@ -25,7 +25,8 @@ public class Products {
         "1000x1000x1000",
         "1x512x512",
         "8x512x512",
-        "32x784x1024"
+        "32x784x1024",
+        "1024x1024x10"
     })
     public String row;
 

@@ -13,8 +13,8 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Prints the first table of docs/numerics.md. It compares Backnorm with the usual ways to compute a batch norm in
- * double precision. An entry holds the largest errors of y and of dh, in ulp, over a group of {@link HardColumns}.
+ * Prints the table of docs/numerics.md that compares Backnorm with the usual ways to compute a batch norm in double
+ * precision. An entry holds the largest errors of y and of dh, in ulp, over a group of {@link HardColumns}.
  * Results that cancel so far that Backnorm does not promise 2 ulp are left out.
  *
  * <p>The argument is a Python that has PyTorch. Without an argument the table lacks PyTorch's column.

@@ -7,7 +7,7 @@ import java.util.Locale;
 import java.util.function.Function;
 
 /**
- * Prints the table of docs/numerics.md about folded networks. It holds the largest errors over groups of {@link
+ * Prints the largest errors of folded networks, of which docs/numerics.md gives some, over groups of {@link
  * HardColumns}: in ulp of the exact result, and as a part of the bound of {@link Network#folded}.
  */
 final class FoldingTable {

@@ -36,9 +36,8 @@ import java.util.stream.Collectors;
  * skipped, since they do nothing in inference. Any other module is refused.
  *
  * <p>The text does not show functions that {@code forward} calls, {@code torch.relu} for one. So a class of one's own
- * is refused, unless it has one module only, as {@code DataParallel} has, and many a class its {@code Sequential}: what
- * else its {@code forward} does remains unseen. Compare a batch with PyTorch's output. Layers of a class of one's own
- * are read by the names of its attributes:
+ * is refused, unless its one module is a {@code Sequential}; what else its {@code forward} does then remains unseen:
+ * compare a batch with PyTorch's output. Layers of a class of one's own are read by the names of its attributes:
  * <pre>{@code
  * Network network = new Network(
  *         PyTorch.linear(file, "fc1"), PyTorch.batchNorm1d(file, "bn1"), new ReLU(), PyTorch.linear(file, "fc2"));
@@ -87,7 +86,8 @@ public final class PyTorch {
 
     /**
      * {@return the state dict of the network, as F64 tensors with the names of the given modules, for the model that
-     * the network came from} {@code load_state_dict} of that model takes it with {@code strict=True}.
+     * the network came from} {@code load_state_dict} of that model takes it with {@code strict=True}. An {@code
+     * AveragedModel} has a count of its own, which is not written: take the text of the model inside.
      *
      * @param network a network of {@code Affine}, {@code BatchNorm} and {@code ReLU} layers
      * @param modules the modules, as for {@link #network(Safetensors, String)}; they become the metadata entry
@@ -175,7 +175,8 @@ public final class PyTorch {
      *
      * @param file a state dict
      * @param name what the names of its tensors begin with, {@code "fc1"} for {@code fc1.weight} and {@code fc1.bias}
-     * @throws IllegalArgumentException if there is no such weight, or the shapes are not those of a {@code Linear}
+     * @throws IllegalArgumentException if there is no such weight, the shapes are not those of a {@code Linear}, or it
+     *     has further tensors
      */
     public static Affine linear(Safetensors file, String name) {
         return (Affine) layer(file, name, "Linear()", "PyTorch.linear");
@@ -212,8 +213,14 @@ public final class PyTorch {
     private static Layer layer(Safetensors file, String name, String module, String where) {
         Checks.requireNonNull(file, where, "file");
         Checks.requireNonNull(name, where, "name");
-        return new PyTorchModule(name, ModuleText.parse(module).get(0), where)
-                .layer(new PyTorchTensors(file, ""))
+        PyTorchTensors tensors = new PyTorchTensors(file, name + ".");
+        Layer layer = new PyTorchModule("", ModuleText.parse(module).get(0), where)
+                .layer(tensors)
                 .orElseThrow();
+        if (!tensors.left().isEmpty()) {
+            throw Checks.refusal(
+                    where, tensors.tensor(tensors.left().get(0)), "left over", "tensors that such a module has");
+        }
+        return layer;
     }
 }

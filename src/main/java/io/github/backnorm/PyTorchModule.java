@@ -23,24 +23,29 @@ final class PyTorchModule {
     private static final String FLATTEN = "Flatten";
     private static final String IDENTITY = "Identity";
 
+    private static final List<String> OF_BATCH_NORM = List.of(
+            "num_features",
+            "eps",
+            "momentum",
+            "affine",
+            "track_running_stats",
+            "process_group",
+            "device",
+            "dtype",
+            "bias");
+    private static final List<String> OF_DROPOUT = List.of("p", "inplace");
+
     /** The arguments of the modules' constructors in PyTorch's order; those that are always named come last. */
-    private static final Map<String, List<String>> ARGUMENTS = Map.of(
-            LINEAR,
-            List.of("in_features", "out_features", "bias", "device", "dtype"),
-            BATCH_NORM,
-            ofBatchNorm(),
-            SYNC_BATCH_NORM,
-            ofBatchNorm(),
-            RELU,
-            List.of("inplace"),
-            "Dropout",
-            List.of("p", "inplace"),
-            "AlphaDropout",
-            List.of("p", "inplace"),
-            FLATTEN,
-            List.of("start_dim", "end_dim"),
-            IDENTITY,
-            List.of()); // takes any and ignores them
+    private static final Map<String, List<String>> ARGUMENTS = Map.ofEntries(
+            Map.entry(LINEAR, List.of("in_features", "out_features", "bias", "device", "dtype")),
+            Map.entry(BATCH_NORM, OF_BATCH_NORM),
+            Map.entry(SYNC_BATCH_NORM, OF_BATCH_NORM),
+            Map.entry(RELU, List.of("inplace")),
+            Map.entry("Dropout", OF_DROPOUT),
+            Map.entry("Dropout1d", OF_DROPOUT),
+            Map.entry("AlphaDropout", OF_DROPOUT),
+            Map.entry(FLATTEN, List.of("start_dim", "end_dim")),
+            Map.entry(IDENTITY, List.of())); // takes any and ignores them
 
     private static final String WEIGHT = "weight";
     private static final String BIAS = "bias";
@@ -48,26 +53,10 @@ final class PyTorchModule {
     private static final String RUNNING_VARIANCE = "running_var";
     private static final String COUNT = "num_batches_tracked";
 
-    /** The names of tensors that only a module can mean. */
-    static final List<String> NAMES = List.of(WEIGHT, BIAS, RUNNING_MEAN, RUNNING_VARIANCE);
-
     private final String path;
     private final String type;
     private final String where;
     private final Map<String, String> arguments = new LinkedHashMap<>();
-
-    private static List<String> ofBatchNorm() {
-        return List.of(
-                "num_features",
-                "eps",
-                "momentum",
-                "affine",
-                "track_running_stats",
-                "process_group",
-                "device",
-                "dtype",
-                BIAS);
-    }
 
     /** The module that a part of a text shows; {@code method} is the method that reads the text. */
     PyTorchModule(String path, Part part, String method) {
@@ -86,6 +75,16 @@ final class PyTorchModule {
         if (!type.equals(IDENTITY)) {
             readArguments(part.parts(), known);
         }
+        if (type.equals(FLATTEN)) {
+            requireDimension("start_dim", 1);
+            requireDimension("end_dim", -1);
+        }
+        if (!flag("track_running_stats", true)) {
+            throw refusal(
+                    "track_running_stats",
+                    "False",
+                    "True; without running statistics a row's result depends on the other rows");
+        }
     }
 
     static String place(String path) {
@@ -98,6 +97,7 @@ final class PyTorchModule {
                 "leave a last one out of the text: Loss makes probabilities of the scores";
             case "LayerNorm", "RMSNorm", "GroupNorm", "InstanceNorm1d" ->
                 "it normalizes within a row, and batch norm over the rows of a batch";
+            case "LazyLinear", "LazyBatchNorm1d" -> "print the model after its first batch";
             case "Conv1d", "Conv2d", "BatchNorm2d", "BatchNorm3d" -> "a batch is a matrix here, without channels";
             default -> "put a Layer of your own in its place, between layers by PyTorch.linear and PyTorch.batchNorm1d";
         };
@@ -107,12 +107,12 @@ final class PyTorchModule {
         for (int i = 0; i < parts.size(); i++) {
             Part part = parts.get(i);
             String name = part.name().isEmpty() && i < known.size() ? known.get(i) : part.name();
-            boolean isValue = part.key().isEmpty() && part.parts().isEmpty();
-            if (!isValue || !known.contains(name) || arguments.put(name, part.word()) != null) {
-                throw refusal(
-                        "argument " + FormatFault.quoted(part.name().isEmpty() ? part.word() : part.name()),
-                        "unexpected",
-                        "one of " + known);
+            if (!known.contains(name)) {
+                String shown = part.name().isEmpty() ? part.word() : name;
+                throw refusal("argument " + FormatFault.quoted(shown), "unknown", "one of " + known);
+            }
+            if (arguments.put(name, part.word()) != null) {
+                throw refusal("argument " + name, "given twice", "one value");
             }
         }
     }
@@ -152,10 +152,6 @@ final class PyTorchModule {
             if (isBatchNorm()) {
                 return Optional.of(batchNorm(tensors));
             }
-            if (type.equals(FLATTEN)) {
-                requireDimension("start_dim", 1);
-                requireDimension("end_dim", -1);
-            }
             return isLayer() ? Optional.of(new ReLU()) : Optional.empty();
         } catch (IllegalArgumentException refusal) {
             if (refusal.getMessage().startsWith(where)) {
@@ -176,12 +172,6 @@ final class PyTorchModule {
     }
 
     private BatchNorm batchNorm(PyTorchTensors tensors) {
-        if (!flag("track_running_stats", true)) {
-            throw refusal(
-                    "track_running_stats",
-                    "False",
-                    "True; without running statistics a row's result depends on the other rows");
-        }
         String note = " (those of a module with track_running_stats=False are not stored)";
         Matrix mean = tensors.vector(name(RUNNING_MEAN), where, note);
         Matrix variance = tensors.vector(name(RUNNING_VARIANCE), where, note);
@@ -205,7 +195,7 @@ final class PyTorchModule {
     }
 
     private double momentum() {
-        if ("None".equals(arguments.get("momentum"))) {
+        if (!hasMomentum()) {
             throw refusal(
                     "momentum",
                     "None",
@@ -213,6 +203,10 @@ final class PyTorchModule {
                             + " inference, and with None PyTorch averages over all batches");
         }
         return number("momentum", 0.1);
+    }
+
+    private boolean hasMomentum() {
+        return !"None".equals(arguments.get("momentum"));
     }
 
     private void requireDimension(String argument, int whereRowsStay) {
@@ -224,8 +218,8 @@ final class PyTorchModule {
 
     private void requireSize(String argument, int size) {
         String given = arguments.get(argument);
-        if (given != null && !given.equals(String.valueOf(size))) {
-            throw refusal(argument, FormatFault.quoted(given), size + ", as in the file");
+        if (given != null && given.matches("\\d+") && !given.equals(String.valueOf(size))) { // not a variable
+            throw refusal(argument, given, size + ", as its tensors have");
         }
     }
 
@@ -255,13 +249,17 @@ final class PyTorchModule {
         String names = prefix + name("");
         if (isLinear() && layer instanceof Affine affine) {
             Matrix weight = affine.weight().value().transpose();
-            requireSame("a bias", affine.hasBias(), flag(BIAS, affine.hasBias()));
+            requireSize("in_features", affine.inputs());
+            requireSize("out_features", affine.outputs());
+            requireSame("having a bias", affine.hasBias(), flag(BIAS, affine.hasBias()));
             tensors.put(names + WEIGHT, Safetensors.stored(weight, weight.rows(), weight.columns()));
             if (affine.hasBias()) {
                 tensors.put(names + BIAS, vector(affine.bias().value()));
             }
         } else if (isBatchNorm() && layer instanceof BatchNorm norm) {
+            requireSize("num_features", norm.features());
             requireSame("epsilon", norm.epsilon(), epsilon());
+            requireSame("momentum", norm.momentum(), hasMomentum() ? momentum() : norm.momentum());
             addLearned(WEIGHT, flag("affine", true), norm.gamma().value(), 1, names, tensors);
             addLearned(
                     BIAS, flag("affine", true) && flag(BIAS, true), norm.beta().value(), 0, names, tensors);

@@ -19,6 +19,10 @@ final class PyTorchModules {
     private static final String SEQUENTIAL = "Sequential";
     private static final String DICTIONARY = "OrderedDict";
 
+    /** Classes whose forward does nothing but call the one module inside. */
+    private static final Set<String> WRAPPERS =
+            Set.of("DataParallel", "DistributedDataParallel", "OptimizedModule", "AveragedModel");
+
     private final String where;
     private final List<PyTorchModule> modules = new ArrayList<>();
     private final Set<String> paths = new HashSet<>();
@@ -31,6 +35,7 @@ final class PyTorchModules {
         this.where = where;
         List<Part> parts = parse(text);
         if (parts.size() != 1) {
+            parts.forEach(this::requireOfSequential);
             addAll("", parts);
             root = "";
             return;
@@ -53,24 +58,39 @@ final class PyTorchModules {
         }
     }
 
-    /** Whether this is a class with one module, as DataParallel is, and often a class that has its Sequential. */
+    /** The inside of a class, without its name, does not show an order; that of a Sequential has numbers as keys. */
+    private void requireOfSequential(Part part) {
+        if (!part.key().chars().allMatch(Character::isDigit)) {
+            throw refusedClass("", "without a name");
+        }
+    }
+
+    /** Whether this is a wrapper, or a class whose only module is a Sequential, perhaps in another such class. */
     private static boolean isAroundOne(Part part) {
-        return !part.type().equals(SEQUENTIAL)
-                && part.parts().size() == 1
-                && !part.parts().get(0).key().isEmpty();
+        if (part.type().equals(SEQUENTIAL)
+                || part.parts().size() != 1
+                || part.parts().get(0).key().isEmpty()) {
+            return false;
+        }
+        Part inside = part.parts().get(0);
+        return WRAPPERS.contains(part.type()) || inside.type().equals(SEQUENTIAL) || isAroundOne(inside);
+    }
+
+    private IllegalArgumentException refusedClass(String path, String type) {
+        return Checks.refusal(
+                where,
+                "the class of " + PyTorchModule.place(path),
+                type,
+                "Sequential; the text does not say what its forward calls and in which order: pass the text of its"
+                        + " Sequential alone, or write it as one, with a ReLU() for each torch.relu, or make its layers"
+                        + " by PyTorch.linear and PyTorch.batchNorm1d");
     }
 
     private void add(String path, Part part) {
         if (part.type().equals(SEQUENTIAL)) {
             addAll(path, modulesOf(part));
         } else if (part.parts().stream().anyMatch(inside -> !inside.key().isEmpty())) {
-            throw Checks.refusal(
-                    where,
-                    "the class of " + PyTorchModule.place(path),
-                    FormatFault.quoted(part.type()),
-                    "Sequential; the text does not say what its forward calls and in which order: write it as a"
-                            + " Sequential, with a ReLU() for each torch.relu, or make its layers by PyTorch.linear and"
-                            + " PyTorch.batchNorm1d");
+            throw refusedClass(path, FormatFault.quoted(part.type()));
         } else if (!paths.add(path)) {
             throw Checks.occursTwice(where, PyTorchModule.place(path));
         } else {
@@ -78,12 +98,15 @@ final class PyTorchModules {
         }
     }
 
-    /** The modules of a Sequential; those of an OrderedDict are pairs in a list, or keys with values. */
+    /** The modules of a Sequential, also if they are in a list; those of an OrderedDict are pairs or have keys. */
     private static List<Part> modulesOf(Part sequential) {
         List<Part> parts = sequential.parts();
-        if (parts.size() == 1 && parts.get(0).type().equals(DICTIONARY)) {
-            List<Part> items = parts.get(0).parts();
-            return items.isEmpty() ? items : items.get(0).parts();
+        Part only = parts.size() == 1 ? parts.get(0) : sequential;
+        if (only.word().equals("*")) {
+            return only.parts();
+        }
+        if (only.type().equals(DICTIONARY) && only.parts().size() == 1) {
+            return only.parts().get(0).parts();
         }
         return parts;
     }
@@ -92,16 +115,18 @@ final class PyTorchModules {
         for (int i = 0; i < parts.size(); i++) {
             Part part = parts.get(i);
             String key = part.key().isEmpty() ? String.valueOf(i) : part.key();
-            if (part.word().isEmpty() && part.parts().size() == 2) { // ("fc1", Linear(4, 8))
-                key = part.parts().get(0).word();
-                part = part.parts().get(1);
+            List<Part> pair = part.parts();
+            if (part.word().isEmpty() && pair.size() == 2 && pair.get(0).parts().isEmpty()) { // ("fc1", Linear(4, 8))
+                key = pair.get(0).word();
+                part = pair.get(1);
             }
             if (!ModuleText.isKey(key) || !part.name().isEmpty()) {
                 throw Checks.refusal(
                         where,
                         "module " + i,
                         FormatFault.quoted(key + " " + part.name() + "=" + part.word()),
-                        "a module of a Sequential; assignments do not say in which order forward calls their modules");
+                        "a module of a Sequential; pass what print(model) shows, or the expression nn.Sequential(…)"
+                                + " alone");
             }
             add(path.isEmpty() ? key : path + "." + key, part);
         }
@@ -132,17 +157,26 @@ final class PyTorchModules {
 
     /** Refuses a tensor that nobody took although it is of a module of the text, or of one that the text lacks. */
     private void requireNoModules(String name, PyTorchTensors tensors) {
-        int dot = name.lastIndexOf('.');
-        boolean ofModule = paths.stream().anyMatch(path -> name.startsWith(path + "."));
-        boolean isOneModule = paths.equals(Set.of(""));
-        boolean ofAnother = PyTorchModule.NAMES.contains(name.substring(dot + 1)) && (dot < 0) == isOneModule;
-        if (ofModule || ofAnother) {
+        boolean ofAnother = paths.equals(Set.of(""))
+                ? name.matches("(weight|bias|running_|lora_)[^.]*")
+                : name.matches("(?s).*[.](weight|bias|running_mean|running_var)") && tensors.isOfLayer(name);
+        if (ofAnother || isOfModule(name)) {
             throw Checks.refusal(
                     where,
                     tensors.tensor(name),
                     "left over",
-                    "tensors of the " + modules.size() + " modules in the text; is one missing there?");
+                    "tensors of the modules in the text; if one is missing there, add it, else leave the tensor out by"
+                            + " Safetensors.read(file, names)");
         }
+    }
+
+    private boolean isOfModule(String name) {
+        for (int dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
+            if (paths.contains(name.substring(0, dot))) {
+                return true;
+            }
+        }
+        return false;
     }
 
     /** The state dict of these layers, with the names of the modules, which must be theirs. */

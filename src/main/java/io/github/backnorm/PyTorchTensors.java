@@ -95,6 +95,12 @@ final class PyTorchTensors {
                 .toList();
     }
 
+    /** Whether a layer can have a tensor of this shape. */
+    boolean isOfLayer(String name) {
+        int dimensions = tensors.get(prefix + name).shape().size();
+        return dimensions == 1 || dimensions == 2;
+    }
+
     String tensor(String name) {
         return "tensor " + FormatFault.quoted(prefix + name);
     }

@@ -212,10 +212,17 @@ final class PyTorchModelsTest {
                         + " as the network has layers",
                 "Linear(4, 8), ReLU(), BatchNorm1d(8), Linear(8, 3) | module 1 (ReLU): the layer is BatchNorm 8,"
                         + " expected one of the module's type",
-                "Linear(4, 8, bias=False), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (Linear): a bias is true,"
-                        + " expected false, as in the text",
+                "Linear(4, 8, bias=False), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (Linear): having a bias is"
+                        + " true, expected false, as in the text",
                 "Linear(4, 8), BatchNorm1d(8, eps=0.5), ReLU(), Linear(8, 3) | module 1 (BatchNorm1d): epsilon is"
                         + " 1.0E-5, expected 0.5, as in the text",
+                "Linear(4, 8), BatchNorm1d(8, momentum=0.5), ReLU(), Linear(8, 3) | module 1 (BatchNorm1d): momentum is"
+                        + " 0.1, expected 0.5, as in the text",
+                "Linear(4, 9), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (Linear): out_features is 9, expected 8,"
+                        + " as its tensors have",
+                "Linear(4, 8), BatchNorm1d(8, track_running_stats=False), ReLU(), Linear(8, 3) | module 1"
+                        + " (BatchNorm1d): track_running_stats is False, expected True; without running statistics a"
+                        + " row's result depends on the other rows",
                 "Linear(4, 8), BatchNorm1d(8, bias=False), ReLU(), Linear(8, 3) | module 1 (BatchNorm1d): bias is 1x8"
                         + " [[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, …]], expected all 0.0, for the module of the text"
                         + " has none"
@@ -239,5 +246,42 @@ final class PyTorchModelsTest {
                 .isThrownBy(() -> PyTorch.network(file, text))
                 .withMessage("PyTorch.network: Network.new: layer 1 (Affine): x is Nx8, expected Nx4 (the layer has 4"
                         + " inputs)");
+    }
+
+    private static Safetensors with(Safetensors file, String name, Matrix matrix) {
+        Map<String, Matrix> state = new HashMap<>(file.state());
+        state.put(name, matrix);
+        return Safetensors.of(state);
+    }
+
+    /** As a pruned bias or an adapter leaves them: the layer is not what its other tensors say. */
+    @ParameterizedTest
+    @ValueSource(strings = {"bias_orig", "lora_A", "parametrizations.bias.original"})
+    void network_furtherTensorOfModule_refused(String name) throws IOException {
+        Safetensors sequential = with(file("data-parallel"), "module.0." + name, Matrix.ofRow(1));
+        Safetensors own = with(file("own"), "fc1." + name, Matrix.ofRow(1));
+
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> PyTorch.network(sequential, PLAIN))
+                .withMessageStartingWith("PyTorch.network: tensor \"module.0." + name + "\" is left over, expected ");
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> PyTorch.linear(own, "fc1"))
+                .withMessage("PyTorch.linear: tensor \"fc1." + name
+                        + "\" is left over, expected tensors that such a module has");
+    }
+
+    @Test
+    void network_bareModuleWithFurtherTensor_refused() throws IOException {
+        Safetensors file = with(file("linear"), "bias_mask", Matrix.ofRow(1, 1, 1));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> PyTorch.network(file, "Linear(4, 3)"))
+                .withMessageStartingWith("PyTorch.network: tensor \"bias_mask\" is left over, expected ");
+    }
+
+    @Test
+    void network_sizesAsVariables_areThoseOfTheFile() throws IOException {
+        Safetensors file = file("data-parallel");
+        String text = "nn.Sequential(*[nn.Linear(inputs, n), nn.BatchNorm1d(n), nn.ReLU(), nn.Linear(n, outputs)])";
+        assertInfersAsPyTorch(PyTorch.network(file, text), "data-parallel");
     }
 }

@@ -222,12 +222,14 @@ final class PyTorchTest {
         String has = "; the file has \"1.num_batches_tracked\", \"5.num_batches_tracked\", \"0.weight\", \"1.bias\","
                 + " \"1.running_mean\", \"1.running_var\", \"1.weight\", \"3.bias\", … (13)";
         String types = "Linear, BatchNorm1d, SyncBatchNorm, ReLU, or Dropout, Identity, Flatten, which are skipped; ";
-        String order = "Sequential; the text does not say what its forward calls and in which order: write it as a"
-                + " Sequential, with a ReLU() for each torch.relu, or make its layers by PyTorch.linear and"
-                + " PyTorch.batchNorm1d";
-        String left = " is left over, expected tensors of the ";
-        String lacks = " modules in the text; is one missing there?";
-        String separator = "a comma, the end of a line or of the brackets";
+        String order = "Sequential; the text does not say what its forward calls and in which order: pass the text of"
+                + " its Sequential alone, or write it as one, with a ReLU() for each torch.relu, or make its layers by"
+                + " PyTorch.linear and PyTorch.batchNorm1d";
+        String left =
+                " is left over, expected tensors of the modules in the text; if one is missing there, add it, else"
+                        + " leave the tensor out by Safetensors.read(file, names)";
+        String way = "; pass what print(model) shows, or the expression nn.Sequential(…) alone";
+        String separator = "a comma, the end of a line or of the brackets" + way;
         return List.of(
                 arguments(
                         "Linear, BatchNorm1d(5, momentum=None)",
@@ -249,20 +251,20 @@ final class PyTorchTest {
                         "module 1 (BatchNorm1d): affine is \"No\", expected True or False"),
                 arguments(
                         "Linear, BatchNorm1d(6, 1e-4, 0.3)",
-                        "module 1 (BatchNorm1d): num_features is \"6\", expected 5, as in the file"),
-                arguments("Linear(4, 5), ReLU", "module 0 (Linear): in_features is \"4\", expected 3, as in the file"),
-                arguments("Linear(3, 4), ReLU", "module 0 (Linear): out_features is \"4\", expected 5, as in the file"),
+                        "module 1 (BatchNorm1d): num_features is 6, expected 5, as its tensors have"),
+                arguments("Linear(4, 5), ReLU", "module 0 (Linear): in_features is 4, expected 3, as its tensors have"),
+                arguments(
+                        "Linear(3, 4), ReLU", "module 0 (Linear): out_features is 4, expected 5, as its tensors have"),
                 arguments(
                         "Linear(3, 5, bias=True), Linear",
                         "module 0 (Linear): tensor \"0.bias\" is missing, expected one of 1 dimension" + has),
                 arguments(
                         "Linear(3, 5, False, 1, 2, 3), ReLU",
-                        "module 0 (Linear): argument \"3\" is unexpected, expected one of [in_features, out_features,"
+                        "module 0 (Linear): argument \"3\" is unknown, expected one of [in_features, out_features,"
                                 + " bias, device, dtype]"),
                 arguments(
                         "Linear(3, in_features=3), ReLU",
-                        "module 0 (Linear): argument \"in_features\" is unexpected, expected one of [in_features,"
-                                + " out_features, bias, device, dtype]"),
+                        "module 0 (Linear): argument in_features is given twice, expected one value"),
                 arguments(
                         "Linear, Linear",
                         "module 1 (Linear): tensor \"1.weight\" is F64 [5], expected one of 2" + " dimensions"),
@@ -298,30 +300,42 @@ final class PyTorchTest {
                         "the class of module 0 is \"Residual\", expected " + order),
                 arguments(
                         "self.fc1 = Linear(3, 5)\nself.bn1 = BatchNorm1d(5)",
-                        "module 0 is \"0 self.fc1=Linear\", expected a module of a Sequential; assignments do not say"
-                                + " in which order forward calls their modules"),
+                        "module 0 is \"0 self.fc1=Linear\", expected a module of a Sequential" + way),
+                arguments(
+                        "(fc1): Linear(3, 5)\n(bn1): BatchNorm1d(5)",
+                        "the class of the module is without a name, expected " + order),
+                arguments("LogReg((linear): Linear(3, 5))", "the class of the module is \"LogReg\", expected " + order),
+                arguments(
+                        "Sequential(OrderedDict([(\"0\", Linear(3, 5))], relu=ReLU()))",
+                        "module 0: type is \"OrderedDict\", expected " + types + "put a Layer of your own in its place,"
+                                + " between layers by PyTorch.linear and PyTorch.batchNorm1d"),
+                arguments(
+                        "nn.quantized.Linear(3, 5), ReLU()",
+                        "module 0: type is \"quantized.Linear\", expected " + types + "put a Layer of your own in its"
+                                + " place, between layers by PyTorch.linear and PyTorch.batchNorm1d"),
                 arguments(
                         "Sequential((0): Linear(3, 5), (1): ReLU(), (0): Linear(3, 5))",
                         "module 0 occurs twice, expected once"),
                 arguments(
                         "a\u0007: Linear, ReLU",
-                        "the text of the modules is \": Linear, ReLU\" in line 1, expected a comma, the end of a line"
-                                + " or of the brackets"),
+                        "the text of the modules is \": Linear, ReLU\" in line 1, expected " + separator),
                 arguments("Linear ReLU", "the text of the modules is \"ReLU\" in line 1, expected " + separator),
                 arguments(
                         "Linear,\n ReLU(",
-                        "the text of the modules is at its end in line 2, expected a module or an argument"),
+                        "the text of the modules is at its end in line 2, expected a module or an argument" + way),
                 arguments(
                         "Linear, ReLU(]",
-                        "the text of the modules is \"]\" in line 1, expected a module or an argument"),
+                        "the text of the modules is \"]\" in line 1, expected a module or an argument" + way),
                 arguments(
                         "Linear(3, 5).share()",
                         "the text of the modules is \".share()\" in line 1, expected one of [.double, .float, .half,"
-                                + " .bfloat16, .to, .cpu, .cuda, .eval, .train]"),
-                arguments("Linear('3", "the text of the modules is \"'3\" in line 1, expected a string with an end"),
-                arguments("Linear, ReLU", "tensor \"1.num_batches_tracked\"" + left + 2 + lacks),
-                arguments(norm + "ReLU", "tensor \"5.num_batches_tracked\"" + left + 6 + lacks),
-                arguments(norm + "BatchNorm1d(4, 1e-5, 0.1, bias=False)", "tensor \"5.bias\"" + left + 6 + lacks));
+                                + " .bfloat16, .to, .cpu, .cuda, .eval, .train]" + way),
+                arguments(
+                        "Linear('3",
+                        "the text of the modules is \"'3\" in line 1, expected a string with an end" + way),
+                arguments("Linear, ReLU", "tensor \"1.num_batches_tracked\"" + left),
+                arguments(norm + "ReLU", "tensor \"5.num_batches_tracked\"" + left),
+                arguments(norm + "BatchNorm1d(4, 1e-5, 0.1, bias=False)", "tensor \"5.bias\"" + left));
     }
 
     @ParameterizedTest
@@ -374,7 +388,7 @@ final class PyTorchTest {
         assertThatThrownBy(() -> PyTorch.network(file, SEQUENTIAL))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessage(
-                        "PyTorch.network: module 1 (BatchNorm1d): num_features is \"5\", expected 2, as in the file");
+                        "PyTorch.network: module 1 (BatchNorm1d): num_features is 5, expected 2, as its tensors have");
     }
 
     /** The reference with one row replaced, or missing if it is null. */
@@ -428,7 +442,7 @@ final class PyTorchTest {
             assertThatThrownBy(() -> PyTorch.network(file, text))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageStartingWith("PyTorch.network: ")
-                    .hasMessageMatching("(?s).{0,400}");
+                    .hasMessageMatching("(?s).{0,500}");
         }
     }
 }

@@ -18,6 +18,8 @@ public final class ModuleText {
     private static final int END = -1;
     private static final int MAX_DEPTH = 64;
     private static final Pattern IMPORT = Pattern.compile("(?m)^[ \\t]*(?:import|from)[ \\t].*$");
+    private static final Pattern PACKAGE =
+            Pattern.compile("^(?:torch[.])?(?:nn[.])(?:modules[.]\\w+[.])?|^torch::nn::|^collections[.]");
     private static final List<String> SAME_MODULES =
             List.of(".double", ".float", ".half", ".bfloat16", ".to", ".cpu", ".cuda", ".eval", ".train");
 
@@ -39,9 +41,9 @@ public final class ModuleText {
      * @param parts what stands in the brackets
      */
     public record Part(String key, String name, String word, List<Part> parts) {
-        /** The word without packages: Linear for torch.nn.Linear and torch::nn::Linear. */
+        /** The word without PyTorch's packages: Linear for torch.nn.Linear and torch::nn::Linear. */
         public String type() {
-            return word.substring(Math.max(word.lastIndexOf('.'), word.lastIndexOf(':')) + 1);
+            return PACKAGE.matcher(word).replaceFirst("");
         }
     }
 
@@ -192,6 +194,7 @@ public final class ModuleText {
         String rest = text.substring(next).lines().findFirst().orElse("");
         return new IllegalArgumentException("the text of the modules is "
                 + (rest.isEmpty() ? "at its end" : FormatFault.quoted(rest))
-                + " in line " + line + ", expected " + expected);
+                + " in line " + line + ", expected " + expected
+                + "; pass what print(model) shows, or the expression nn.Sequential(…) alone");
     }
 }

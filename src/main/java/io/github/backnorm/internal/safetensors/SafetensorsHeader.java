@@ -145,8 +145,11 @@ final class SafetensorsHeader {
             if (type == null || shape == null || offsets == null) {
                 throw new FormatFault("dtype, shape or data_offsets is missing");
             }
-            if (offsets.size() != 2 || offsets.get(0) > offsets.get(1)) {
-                throw new FormatFault("data_offsets", offsets, "two numbers, the first not above the second");
+            if (offsets.size() != 2) {
+                throw new FormatFault("the number of data_offsets", offsets.size(), "2");
+            }
+            if (offsets.get(0) > offsets.get(1)) {
+                throw new FormatFault("data_offsets", offsets, "a begin that is not above the end");
             }
             return wanted
                     ? place(name, type(type), shape, offsets.get(0), offsets.get(1))
@@ -168,16 +171,12 @@ final class SafetensorsHeader {
                                         .collect(Collectors.joining(", ")) + "; " + FormatFault.LEAVE_OUT));
     }
 
-    /** A list of numbers. It may be longer than any that is valid; of such a list the rest is dropped. */
     private static List<Long> numbers(JsonScanner json) throws FormatFault {
         List<Long> numbers = new ArrayList<>();
         json.require('[');
         if (!json.accept(']')) {
             do {
-                long number = json.number();
-                if (numbers.size() <= MAX_RANK) {
-                    numbers.add(number);
-                }
+                numbers.add(json.number());
             } while (json.another(']'));
         }
         return numbers;
@@ -185,22 +184,23 @@ final class SafetensorsHeader {
 
     private static Place place(String name, ElementType type, List<Long> shape, long begin, long end)
             throws FormatFault {
+        if (shape.size() > MAX_RANK) {
+            throw unsupported("the number of dimensions", shape.size(), "at most " + MAX_RANK);
+        }
         List<Integer> dimensions = new ArrayList<>(shape.size());
         for (long dimension : shape) {
             if (dimension > Integer.MAX_VALUE) {
-                throw unsupported(shape, "dimensions of at most " + Integer.MAX_VALUE);
+                throw unsupported("shape", shape, "dimensions of at most " + Integer.MAX_VALUE);
             }
             dimensions.add((int) dimension);
         }
-        if (shape.size() > MAX_RANK) {
-            throw unsupported(shape, "at most " + MAX_RANK + " dimensions");
-        }
         if (StoredTensor.rows(dimensions) > Integer.MAX_VALUE) {
-            throw unsupported(shape, "a product of all but the last dimension of at most " + Integer.MAX_VALUE);
+            throw unsupported(
+                    "shape", shape, "a product of all but the last dimension of at most " + Integer.MAX_VALUE);
         }
         long size = StoredTensor.product(dimensions);
         if (size > MAX_ENTRIES) {
-            throw unsupported(shape, "at most " + MAX_ENTRIES + " entries");
+            throw unsupported("shape", shape, "at most " + MAX_ENTRIES + " entries");
         }
         long bytes = size * type.bytes();
         if (end - begin != bytes) {
@@ -212,8 +212,8 @@ final class SafetensorsHeader {
         return new Place(name, type, dimensions, (int) size, begin, end);
     }
 
-    private static FormatFault unsupported(List<Long> shape, String expected) {
-        return new FormatFault("shape", shape, expected + "; " + FormatFault.LEAVE_OUT);
+    private static FormatFault unsupported(String what, Object actual, String expected) {
+        return new FormatFault(what, actual, expected + "; " + FormatFault.LEAVE_OUT);
     }
 
     private void requireFilled() throws FormatFault {

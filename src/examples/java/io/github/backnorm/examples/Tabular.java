@@ -44,6 +44,7 @@ public final class Tabular {
     private static final double RATE = 0.01;
     private static final double WEIGHT_DECAY = 0.01;
     private static final double LARGEST_NORM = 1;
+    private static final int MOST_SEEDS = 1000;
     private static final int LEAST_ROWS = 2 * BATCH_SIZE; // 60 % of them fill a mini-batch
 
     /** Rows of features, and of each the class that is to be learned. */
@@ -101,6 +102,8 @@ public final class Tabular {
             err.println("Tabular: " + e.getMessage());
         } catch (NumberFormatException e) {
             err.println("Tabular: seed is " + seeds + ", expected a whole number, or two as in 1-10");
+        } catch (IllegalArgumentException e) {
+            err.println("Tabular: " + e.getMessage()); // a column whose variance is too large, for one
         }
         return 1;
     }
@@ -112,8 +115,9 @@ public final class Tabular {
             return new long[] {Long.parseLong(seeds)};
         }
         long[] numbers = LongStream.rangeClosed(Long.parseLong(range.group(1)), Long.parseLong(range.group(2)))
+                .limit(MOST_SEEDS + 1)
                 .toArray();
-        if (numbers.length == 0) {
+        if (numbers.length == 0 || numbers.length > MOST_SEEDS) {
             throw new NumberFormatException(seeds);
         }
         return numbers;

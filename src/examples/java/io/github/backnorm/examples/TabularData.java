@@ -38,6 +38,7 @@ final class TabularData {
         List<double[]> rows = new ArrayList<>();
         try (InputStream in = new FileInputStream(file.toFile());
                 CsvReader<NamedCsvRecord> csv = CsvReader.builder()
+                        .detectBomHeader(true) // as some spreadsheets write it
                         .missingFieldStrategy(FieldMismatchStrategy.IGNORE) // told below, with line and column
                         .extraFieldStrategy(FieldMismatchStrategy.IGNORE)
                         .allowUnclosedQuote(false)
@@ -118,6 +119,10 @@ final class TabularData {
                 throw new IOException(
                         file + ": line " + lines.get(i) + ", column " + name + " is " + label + ", expected 0 or 1");
             }
+        }
+        double ones = labels.sum();
+        if (ones == 0 || ones == labels.rows()) {
+            throw new IOException(file + ": column " + name + " is " + labels.get(0, 0) + " in all rows");
         }
         return labels;
     }

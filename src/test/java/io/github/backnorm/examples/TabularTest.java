@@ -147,6 +147,7 @@ final class TabularTest {
                 arguments(HEADER + "1,1e999,0\n", "line 2, column b is \"1e999\", expected a finite number"),
                 arguments(HEADER + row.repeat(63) + "\n1,2,0.5\n", "line 66, column benign is 0.5, expected 0 or 1"),
                 arguments(HEADER + "1,2,2\n" + row.repeat(63), "line 2, column benign is 2.0, expected 0 or 1"),
+                arguments(HEADER + row.repeat(64), "column benign is 0.0 in all rows"),
                 arguments(HEADER + "1,\"2,0\n", "Unclosed quoted field at end of input (record starting at line 2)"));
     }
 
@@ -180,8 +181,16 @@ final class TabularTest {
         assertThat(err.toString(StandardCharsets.UTF_8)).matches("Tabular: none\\.csv \\(.*\\)\\R");
     }
 
+    @Test
+    void tabular_columnWithoutVariance_exitCodeAndMessage() throws IOException {
+        Path file = folder.resolve("huge.csv");
+        Files.writeString(file, HEADER + "1e308,2,0\n-1e308,2,1\n".repeat(64));
+        assertThat(tabular(2, folder.resolve("model"), "1", file.toString())).isEqualTo(1);
+        assertThat(err.toString(StandardCharsets.UTF_8)).matches("Tabular: Network.forward: layer 0 .*\\R");
+    }
+
     @ParameterizedTest
-    @ValueSource(strings = {"abc", "1-", "3-2", "99999999999999999999"})
+    @ValueSource(strings = {"abc", "1-", "3-2", "1-9223372036854775807", "99999999999999999999"})
     void tabular_seedThatIsNone_exitCodeAndMessage(String seed) {
         assertRefused(
                 "Tabular: seed is " + seed + ", expected a whole number, or two as in 1-10",
@@ -208,7 +217,7 @@ final class TabularTest {
     @Test
     void columns_inAnotherOrderThanInTheFile_areThoseOfTheNames() throws IOException {
         Path file = folder.resolve("table.csv");
-        Files.writeString(file, HEADER + "1,2,0\n3,4,1\n");
+        Files.writeString(file, "\ufeff" + HEADER + "1,2,0\n3,4,1\n"); // with the mark of some spreadsheets
         assertThat(TabularData.read(file).columns(List.of("b", "a"))).isEqualTo(Matrix.ofRows(new double[][] {
             {2, 1}, {4, 3}
         }));

@@ -23,6 +23,8 @@ import java.util.stream.Stream;
  * 754 arithmetic. A row of Y depends on no row of X but its own.
  *
  * <p>Threads: as {@link Layer} says; a call reads W and b once each, so it never sees a partly replaced matrix.
+ *
+ * @see <a href="https://github.com/backnorm/backnorm/blob/main/docs/derivation.md">The derivation</a>
  */
 public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
     private final Parameter weight;

@@ -33,15 +33,16 @@ import java.util.function.IntFunction;
  * dβ = Σₖ dyₖ                                    (17)
  * dh = γ·v·(dy − dβ/N − ĥ·dγ/N)                  (18)
  * }</pre>
- * The numbers are those of {@code docs/derivation.md}, which proves the equations. The conventions are those of
- * PyTorch's {@code BatchNorm1d}.
+ * The numbers are those of <a href="https://github.com/backnorm/backnorm/blob/main/docs/derivation.md">the
+ * derivation</a>, which proves the equations. The conventions are those of PyTorch's {@code BatchNorm1d}.
  *
  * <p>Numerical behavior: every result is as if computed from the given doubles in twice the working precision and
  * rounded once, whatever the mean, the variance and ε. Its error is at most 1 ulp + {@code N²·2⁻⁹⁶·S}, where S is the
- * magnitude of the terms that the result is the sum of. {@code docs/numerics.md} defines S for each result, states the
- * conditions and proves the bound. Where {@code σ² + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0, dγ = 0. {@code
- * forward} refuses NaN and ±Infinity. {@code infer} and {@code backward} pass them through IEEE 754 arithmetic; in
- * {@code infer} they stay in their row.
+ * magnitude of the terms that the result is the sum of. <a
+ * href="https://github.com/backnorm/backnorm/blob/main/docs/numerics.md">Numerical behavior</a> defines S for each
+ * result, states the conditions and proves the bound. Where {@code σ² + ε} is 0, v is taken as 0: ĥ = 0, y = β, dh = 0,
+ * dγ = 0. {@code forward} refuses NaN and ±Infinity. {@code infer} and {@code backward} pass them through IEEE 754
+ * arithmetic; in {@code infer} they stay in their row.
  *
  * <p>Threads: as {@link Layer} says; γ, β and the pair of running statistics are each read once, as complete values.
  *

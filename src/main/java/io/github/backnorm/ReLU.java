@@ -15,6 +15,8 @@ import java.util.function.IntFunction;
  * <p>Numerical behavior: exact. Zeros are +0.0; where y is NaN, a and dy are NaN.
  *
  * <p>Threads: as {@link Layer} says.
+ *
+ * @see <a href="https://github.com/backnorm/backnorm/blob/main/docs/derivation.md">The derivation</a>
  */
 public final class ReLU extends ArrayLayer<ReLU.Pass> implements Layer {
     /** What backward needs: the output. It is above 0 or NaN exactly where the input is, and 0 elsewhere. */

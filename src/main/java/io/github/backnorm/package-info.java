@@ -12,5 +12,8 @@
  *
  * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
  * refused with a {@link java.lang.NullPointerException} that names it.
+ *
+ * @see <a href="https://github.com/backnorm/backnorm/blob/main/docs/guide.md">The guide</a>
+ * @see <a href="https://github.com/backnorm/backnorm/blob/main/docs/derivation.md">The derivation</a>
  */
 package io.github.backnorm;

@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
@@ -27,10 +28,31 @@ final class DocumentationTest {
             Pattern.compile("^```java\n(.*?)^```$", Pattern.DOTALL | Pattern.MULTILINE);
     private static final Pattern MARKED_BLOCK =
             Pattern.compile("^<!-- run by \\.ci/run -->\n```[a-z]*\n(.*?)^```$", Pattern.DOTALL | Pattern.MULTILINE);
-    private static final Pattern LINK = Pattern.compile("\\]\\(([^)#\\s]+)[^)]*\\)");
+    private static final Pattern ANY_BLOCK = Pattern.compile("^```.*?^```$", Pattern.DOTALL | Pattern.MULTILINE);
+
+    /** The target of a link or picture, in Markdown or HTML: a file, an anchor, or both. */
+    private static final Pattern LINK =
+            Pattern.compile("(?:\\]\\(|(?:href|src|srcset)=\")(?!https?://|mailto:)([^)#\\s\"]*)(?:#([^)\\s\"]+))?");
+
+    private static final Pattern HEADING = Pattern.compile("^#+ +(.*)$", Pattern.MULTILINE);
+    private static final Pattern JAVADOC_LINK = Pattern.compile("github\\.com/backnorm/backnorm/blob/main/([^\"]+)\"");
+
+    /** A line of a block, or code in a sentence */
+    private static final Pattern MAVEN_COMMAND =
+            Pattern.compile("(?:^|`)(?:\\w+=\\S+ |taskset \\S+ \\S+ )*mvn ([^`\n#&;]+)", Pattern.MULTILINE);
+
+    private static final Pattern WORD = Pattern.compile("(?:[^\\s\"]|\"[^\"]*\")+");
+    private static final Set<String> PHASES = Set.of(
+            "clean", "validate", "compile", "test-compile", "test", "package", "verify", "install", "deploy", "site");
+    private static final Set<String> FLAGS = Set.of("-q", "-B", "-o");
+
+    /** Properties of Maven's plugins; all others that a command sets must occur in the POM. */
+    private static final Set<String> PLUGINS_PROPERTIES =
+            Set.of("test", "skipTests", "surefire.failIfNoSpecifiedTests", "gpg.skip", "gpg.signer", "skipUpload");
 
     static List<Path> pages() {
-        return files(Path.of("docs"), ".md", README);
+        return Stream.concat(files(Path.of("docs"), ".md", README).stream(), files(Path.of(".github"), ".md").stream())
+                .toList();
     }
 
     @Test
@@ -52,15 +74,79 @@ final class DocumentationTest {
 
     @ParameterizedTest
     @MethodSource("pages")
-    void page_links_leadToFiles(Path page) {
-        List<String> links = LINK.matcher(read(page))
-                .results()
-                .map(match -> match.group(1))
-                .filter(link -> !link.contains("://"))
+    void page_linksAndPictures_leadToFilesAndHeadings(Path page) {
+        assertThat(LINK.matcher(withoutBlocks(page)).results()).as("%s", page).allSatisfy(link -> {
+            Path file = link.group(1).isEmpty() ? page : page.resolveSibling(link.group(1));
+            assertThat(file).exists();
+            if (link.group(2) != null) {
+                assertThat(anchors(file)).as("anchors of %s", file).contains(link.group(2));
+            }
+        });
+    }
+
+    @Test
+    void javadoc_linksToRepository_leadToFiles() {
+        List<String> links = files(Path.of("src/main/java/io/github/backnorm"), ".java").stream()
+                .flatMap(file -> JAVADOC_LINK.matcher(read(file)).results())
+                .map(link -> link.group(1))
                 .toList();
         assertThat(links)
+                .isNotEmpty()
+                .allSatisfy(link -> assertThat(Path.of(link)).exists());
+    }
+
+    @ParameterizedTest
+    @MethodSource("pages")
+    void page_mavenCommands_nameWhatExists(Path page) {
+        assertThat(MAVEN_COMMAND.matcher(read(page)).results())
                 .as("%s", page)
-                .allSatisfy(link -> assertThat(page.resolveSibling(link)).exists());
+                .allSatisfy(command -> assertThat(
+                                WORD.matcher(command.group(1)).results().map(MatchResult::group))
+                        .as("mvn %s", command.group(1))
+                        .allSatisfy(DocumentationTest::requireExists));
+    }
+
+    private static void requireExists(String word) {
+        String pom = read(Path.of("pom.xml"));
+        if (word.startsWith("-P")) {
+            assertThat(pom).contains("<id>" + word.substring(2) + "</id>");
+        } else if (word.startsWith("-D")) {
+            String[] property = word.substring(2).split("=", 2);
+            if (!PLUGINS_PROPERTIES.contains(property[0])) {
+                assertThat(pom)
+                        .containsAnyOf("<" + property[0] + ">", "<" + property[0] + "/>", "<name>" + property[0]);
+            }
+            switch (property[0]) {
+                case "example" -> requireClass("examples." + property[1]);
+                case "program" -> requireClass(property[1]);
+                default -> {}
+            }
+        } else if (word.contains(":")) {
+            String plugin = word.substring(0, word.indexOf(':'));
+            assertThat(pom).containsAnyOf("<artifactId>maven-" + plugin + "-plugin<", ">" + plugin + "-maven-plugin<");
+        } else {
+            assertThat(Stream.concat(PHASES.stream(), FLAGS.stream())).contains(word);
+        }
+    }
+
+    private static void requireClass(String name) {
+        String file = "java/io/github/backnorm/" + name.replace('.', '/') + ".java";
+        assertThat(Stream.of("src/test", "src/examples", "src/jmh"))
+                .as("folder with %s", file)
+                .anySatisfy(folder -> assertThat(Path.of(folder, file)).exists());
+    }
+
+    /** The headings as GitHub makes anchors of them: in lower case, with - for each blank, without punctuation. */
+    private static List<String> anchors(Path page) {
+        return HEADING.matcher(withoutBlocks(page))
+                .results()
+                .map(heading -> heading.group(1).toLowerCase(Locale.ROOT).strip())
+                .map(heading -> heading.replaceAll("[^\\p{L}\\p{N} _-]", "").replace(' ', '-'))
+                .toList();
+    }
+
+    private static String withoutBlocks(Path page) {
+        return ANY_BLOCK.matcher(read(page)).replaceAll("");
     }
 
     /** Each column of tests names all tests of its class and no others. */

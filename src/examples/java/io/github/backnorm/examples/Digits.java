@@ -10,7 +10,6 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.PrintStream;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -63,11 +62,11 @@ public final class Digits {
     }
 
     public static void main(String[] args) {
-        System.exit(run(args, EPOCHS, Path.of("target", "digits.png"), System.out, System.err));
+        System.exit(run(args, EPOCHS, System.out, System.err));
     }
 
     /** Returns the exit code. */
-    static int run(String[] args, int epochs, Path plot, PrintStream out, PrintStream err) {
+    static int run(String[] args, int epochs, PrintStream out, PrintStream err) {
         DigitsData digits;
         long seed;
         try (InputStream file =
@@ -86,11 +85,11 @@ public final class Digits {
             err.println("Digits: cannot read the digits: there are " + digits.size() + ", expected at least " + least);
             return 1;
         }
-        new Digits(digits, seed, epochs).compare(plot, out);
+        new Digits(digits, seed, epochs).compare(out);
         return 0;
     }
 
-    private void compare(Path plot, PrintStream out) {
+    private void compare(PrintStream out) {
         Run with;
         Run without;
         try (ProgressBar progress = Progress.bar("training", 2L * RATES.length * epochs)) {
@@ -104,7 +103,6 @@ public final class Digits {
             print(out, "epoch %2d  with batch norm: loss %.4f, accuracy %5.1f %%", i + 1, a.loss, 100 * a.accuracy);
             print(out, "  without: loss %.4f, accuracy %5.1f %%%n", b.loss, 100 * b.accuracy);
         }
-        LearningCurves.save(with.epochs, without.epochs, plot);
         double accuracyWith = accuracy(with.network, test);
         double accuracyWithout = accuracy(without.network, test);
         print(

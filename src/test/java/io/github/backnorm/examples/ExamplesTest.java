@@ -6,6 +6,8 @@ import static org.assertj.core.api.Assertions.assertThatIllegalStateException;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
 import io.github.backnorm.Matrix;
+import java.awt.Color;
+import java.awt.image.BufferedImage;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -14,9 +16,13 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Random;
+import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.GZIPOutputStream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,12 +38,11 @@ final class ExamplesTest {
     private final ByteArrayOutputStream err = new ByteArrayOutputStream();
 
     @Test
-    void digits_twoEpochs_sameTextEachTimeAndPlot() throws IOException {
-        Path plot = folder.resolve("plots").resolve("digits.png");
-        assertThat(digits(2, plot)).isZero();
+    void digits_twoEpochs_sameTextEachTime() {
+        assertThat(digits(2)).isZero();
         String first = out.toString(StandardCharsets.UTF_8);
         out.reset();
-        assertThat(digits(2, plot)).isZero();
+        assertThat(digits(2)).isZero();
 
         assertThat(out.toString(StandardCharsets.UTF_8)).isEqualTo(first);
         String figures = "loss \\d\\.\\d{4}, accuracy +\\d+\\.\\d %";
@@ -51,14 +56,12 @@ final class ExamplesTest {
                 .last()
                 .asString()
                 .matches("test accuracy with batch norm: 9\\d\\.\\d %, without: \\d\\d\\.\\d %");
-        assertThat(Files.readAllBytes(plot)).startsWith(0x89, 'P', 'N', 'G');
     }
 
     @Test
     void digits_noSuchFile_exitCodeAndMessage() {
         Path missing = folder.resolve("none.csv.gz");
-        assertThat(digits(2, folder.resolve("digits.png"), "1", missing.toString()))
-                .isEqualTo(1);
+        assertThat(digits(2, "1", missing.toString())).isEqualTo(1);
         assertThat(err.toString(StandardCharsets.UTF_8))
                 .startsWith("Digits: cannot read the digits: ")
                 .contains("none.csv.gz");
@@ -84,8 +87,7 @@ final class ExamplesTest {
         try (GZIPOutputStream gzip = new GZIPOutputStream(Files.newOutputStream(file))) {
             gzip.write(lines.getBytes(StandardCharsets.US_ASCII));
         }
-        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
-                .isEqualTo(1);
+        assertThat(digits(2, "1", file.toString())).isEqualTo(1);
         assertThat(err.toString(StandardCharsets.UTF_8)).isEqualTo("Digits: " + message + System.lineSeparator());
     }
 
@@ -95,16 +97,13 @@ final class ExamplesTest {
         try (InputStream whole = Digits.class.getResourceAsStream("digits.csv.gz")) {
             Files.write(file, whole.readNBytes(1000));
         }
-        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
-                .isEqualTo(1);
+        assertThat(digits(2, "1", file.toString())).isEqualTo(1);
         Files.writeString(file, "no gzip");
-        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
-                .isEqualTo(1);
+        assertThat(digits(2, "1", file.toString())).isEqualTo(1);
         try (GZIPOutputStream gzip = new GZIPOutputStream(Files.newOutputStream(file))) {
             gzip.write("1,\"2".getBytes(StandardCharsets.US_ASCII));
         }
-        assertThat(digits(2, folder.resolve("digits.png"), "1", file.toString()))
-                .isEqualTo(1);
+        assertThat(digits(2, "1", file.toString())).isEqualTo(1);
         assertThat(err.toString(StandardCharsets.UTF_8).lines())
                 .hasSize(3)
                 .allSatisfy(line -> assertThat(line).startsWith("Digits: cannot read the digits: "));
@@ -112,9 +111,48 @@ final class ExamplesTest {
 
     @Test
     void digits_seedThatIsNone_exitCodeAndMessage() {
-        assertThat(digits(2, folder.resolve("digits.png"), "abc")).isEqualTo(1);
+        assertThat(digits(2, "abc")).isEqualTo(1);
         assertThat(err.toString(StandardCharsets.UTF_8))
                 .isEqualTo("Digits: seed is abc, expected a whole number" + System.lineSeparator());
+    }
+
+    @Test
+    void learningRates_oneEpoch_textAndPlot() throws IOException {
+        Path plot = folder.resolve("plots").resolve("learning-rates.png");
+        LearningRates.run(1, 1, plot, print(out));
+
+        String percent = " +\\d+\\.\\d %";
+        String rates = "(  rate \\d+\\.\\d+ *" + percent + " of the test rows \\(\\d+\\.\\d to \\d+\\.\\d %\\)\\R){7}";
+        String best =
+                "  best on the validation rows: rate \\d\\.\\d+," + percent + " \\(\\d+\\.\\d % of the test rows\\)\\R";
+        assertThat(out.toString(StandardCharsets.UTF_8))
+                .matches("with batch norm\\R" + rates + best + "without batch norm\\R" + rates + best);
+        assertThat(colors(plot)).contains(Color.WHITE, Charts.BLUE, Charts.ORANGE);
+    }
+
+    @Test
+    void speedChart_table_picture() throws IOException {
+        Path table = folder.resolve("speed.csv");
+        Path plot = folder.resolve("speed.png");
+        Files.writeString(table, "µs,ours,PyTorch float64,PyTorch float32\nsmall,1,2,1.5\nlarge,30,20,10\n");
+        SpeedChart.main(new String[] {table.toString(), plot.toString()});
+        assertThat(colors(plot)).contains(Color.WHITE, Charts.BLUE, Charts.PALE_BLUE);
+    }
+
+    /** The documented command finds its table. */
+    @Test
+    void speedChart_tableOfTheDocumentation_picture() throws IOException {
+        Path plot = folder.resolve("speed.png");
+        SpeedChart.main(new String[] {"docs/images/speed.csv", plot.toString()});
+        assertThat(colors(plot)).contains(Color.WHITE, Charts.BLUE, Charts.PALE_BLUE);
+    }
+
+    /** The colors of a picture of 1600×1040 dots. */
+    private static Set<Color> colors(Path png) throws IOException {
+        BufferedImage image = ImageIO.read(png.toFile());
+        return IntStream.of(image.getRGB(0, 0, 1600, 1040, null, 0, 1600))
+                .mapToObj(Color::new)
+                .collect(Collectors.toSet());
     }
 
     @Test
@@ -201,8 +239,8 @@ final class ExamplesTest {
         assertThat(err.toString(StandardCharsets.UTF_8)).matches("\\d+ rows per second\\R");
     }
 
-    private int digits(int epochs, Path plot, String... args) {
-        return Digits.run(args, epochs, plot, print(out), print(err));
+    private int digits(int epochs, String... args) {
+        return Digits.run(args, epochs, print(out), print(err));
     }
 
     /** A main method. */

@@ -51,7 +51,7 @@ public final class Digits {
     private final int epochs;
 
     private Digits(DigitsData digits, long seed, int epochs) {
-        int[] rows = shuffled(digits.size(), new Random(seed));
+        int[] rows = Tabular.shuffled(digits.size(), new Random(seed));
         int validationStart = rows.length - VALIDATION_ROWS - TEST_ROWS;
         int testStart = rows.length - TEST_ROWS;
         this.training = digits.select(Arrays.copyOfRange(rows, 0, validationStart));
@@ -148,7 +148,7 @@ public final class Digits {
         Optimizer optimizer = Optimizer.sgd(rate);
         List<Epoch> history = new ArrayList<>();
         for (int epoch = 0; epoch < epochs; epoch++) {
-            int[] order = shuffled(training.size(), random);
+            int[] order = Tabular.shuffled(training.size(), random);
             double sum = 0;
             int batches = 0;
             for (int start = 0; start < order.length; start += BATCH_SIZE) {
@@ -171,17 +171,6 @@ public final class Digits {
 
     private static double accuracy(Network network, DigitsData data) {
         return (double) data.right(network.infer(data.pixels())) / data.size();
-    }
-
-    /** The numbers below n in random order (Fisher–Yates). */
-    static int[] shuffled(int n, Random random) {
-        int[] order = new int[n];
-        for (int i = 0; i < n; i++) {
-            int j = random.nextInt(i + 1);
-            order[i] = order[j];
-            order[j] = i;
-        }
-        return order;
     }
 
     private static void print(PrintStream out, String format, Object... values) {

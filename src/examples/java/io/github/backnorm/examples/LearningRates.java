@@ -100,7 +100,7 @@ public final class LearningRates {
             Result result = new Result(rate, new DoubleSummaryStatistics(), new DoubleSummaryStatistics());
             for (int seed = 1; seed <= seeds; seed++) {
                 Random random = new Random(seed);
-                int[] rows = Digits.shuffled(digits.size(), random);
+                int[] rows = Tabular.shuffled(digits.size(), random);
                 int a = rows.length - VALIDATION_ROWS - TEST_ROWS;
                 int b = rows.length - TEST_ROWS;
                 Network network = network(batchNorm, random);
@@ -130,7 +130,7 @@ public final class LearningRates {
     private void train(Network network, DigitsData training, double rate, Random random) {
         Optimizer optimizer = Optimizer.sgd(rate);
         for (int epoch = 0; epoch < epochs; epoch++) {
-            int[] order = Digits.shuffled(training.size(), random);
+            int[] order = Tabular.shuffled(training.size(), random);
             for (int start = 0; start < order.length; start += BATCH_SIZE) {
                 int[] rows = Arrays.copyOfRange(order, start, Math.min(start + BATCH_SIZE, order.length));
                 DigitsData batch = training.select(rows);

@@ -57,7 +57,7 @@ public final class Tabular {
     /** All rows in random order: 60 % to learn from, 20 % to choose the best epoch by, 20 % to test. */
     record Split(Rows training, Rows validation, Rows test) {
         static Split of(Rows all, Random random) {
-            int[] order = Digits.shuffled(all.x.rows(), random);
+            int[] order = shuffled(all.x.rows(), random);
             int a = (int) Math.round(0.6 * order.length);
             int b = (int) Math.round(0.8 * order.length);
             return new Split(
@@ -189,12 +189,23 @@ public final class Tabular {
 
     /** The rows in random order, in mini-batches; a row left over by itself has no variance and waits for its turn. */
     private static List<Rows> batches(Rows rows, Random random) {
-        int[] order = Digits.shuffled(rows.x.rows(), random);
+        int[] order = shuffled(rows.x.rows(), random);
         List<Rows> batches = new ArrayList<>();
         for (int start = 0; start < order.length - 1; start += BATCH_SIZE) {
             batches.add(rows.select(Arrays.copyOfRange(order, start, Math.min(start + BATCH_SIZE, order.length))));
         }
         return batches;
+    }
+
+    /** The numbers below n in random order (Fisher–Yates). */
+    static int[] shuffled(int n, Random random) {
+        int[] order = new int[n];
+        for (int i = 0; i < n; i++) {
+            int j = random.nextInt(i + 1);
+            order[i] = order[j];
+            order[j] = i;
+        }
+        return order;
     }
 
     static double loss(Network network, Rows rows) {

@@ -76,8 +76,8 @@ public final class Affine extends ArrayLayer<Affine.Pass> implements Layer {
 
     /**
      * {@return a layer with random weights, uniform in {@code ±√(1/inputs)}, and zero bias: for the last layer of a
-     * network} The scores of a new network are then small. With the wider weights of the constructor it is sure of what
-     * it does not know yet, and training first has to undo that. PyTorch draws the weights of every {@code Linear} by
+     * network} The scores of a new network are then small. With the wider weights of the constructor they are large and
+     * mostly wrong, and training first has to undo that. PyTorch draws the weights of every {@code Linear} by
      * this rule.
      *
      * @param inputs D, the number of columns of X, at least 0

@@ -125,7 +125,7 @@ final class PyTorchModule {
         return path.isEmpty() ? tensor : path + "." + tensor;
     }
 
-    /** Whether a layer computes what the module does in inference; the others do nothing then. */
+    /** Whether there is a layer for the module; one without does nothing in inference. */
     boolean isLayer() {
         return isLinear() || isBatchNorm() || type.equals(RELU);
     }
@@ -162,7 +162,7 @@ final class PyTorchModule {
     }
 
     private Affine affine(PyTorchTensors tensors) {
-        Matrix weight = tensors.matrix(name(WEIGHT), where, "").transpose();
+        Matrix weight = tensors.matrix(name(WEIGHT), where).transpose();
         requireSize("in_features", weight.rows());
         requireSize("out_features", weight.columns());
         if (flag(BIAS, tensors.has(name(BIAS)))) {
@@ -271,7 +271,7 @@ final class PyTorchModule {
         }
     }
 
-    /** A row that the module may do without if it is what the module then takes. */
+    /** Adds γ or β. A module that has none computes as with a row of {@code without}, so the row must be that. */
     private void addLearned(
             String name, boolean has, Matrix row, double without, String names, Map<String, StoredTensor> tensors) {
         if (has) {

@@ -10,6 +10,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.regex.Pattern;
 
 /**
  * The modules that a text shows, in the order in which a batch passes them. A {@code Sequential} says that order; of a
@@ -22,6 +23,11 @@ final class PyTorchModules {
     /** Classes whose forward does nothing but call the one module inside. */
     private static final Set<String> WRAPPERS =
             Set.of("DataParallel", "DistributedDataParallel", "OptimizedModule", "AveragedModel");
+
+    /** The names of tensors that are a module's, where the text is of one module alone, and where it is of several. */
+    private static final Pattern OF_ONE_MODULE = Pattern.compile("(?:weight|bias|running_|lora_)[^.]*");
+
+    private static final Pattern OF_A_MODULE = Pattern.compile("(?s).*[.](?:weight|bias|running_mean|running_var)");
 
     private final String where;
     private final List<PyTorchModule> modules = new ArrayList<>();
@@ -158,8 +164,8 @@ final class PyTorchModules {
     /** Refuses a tensor that nobody took although it is of a module of the text, or of one that the text lacks. */
     private void requireNoModules(String name, PyTorchTensors tensors) {
         boolean ofAnother = paths.equals(Set.of(""))
-                ? name.matches("(weight|bias|running_|lora_)[^.]*")
-                : name.matches("(?s).*[.](weight|bias|running_mean|running_var)") && tensors.isOfLayer(name);
+                ? OF_ONE_MODULE.matcher(name).matches()
+                : OF_A_MODULE.matcher(name).matches() && tensors.isOfLayer(name);
         if (ofAnother || isOfModule(name)) {
             throw Checks.refusal(
                     where,

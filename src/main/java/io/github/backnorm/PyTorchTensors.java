@@ -5,6 +5,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 
 /** The tensors of a file whose names begin with a prefix, for the modules that ask for them. */
@@ -54,35 +55,34 @@ final class PyTorchTensors {
         return tensors.containsKey(prefix + name);
     }
 
-    Matrix matrix(String name, String where, String note) {
-        Safetensors.Tensor tensor = take(name, where, "one of 2 dimensions" + note);
-        if (tensor.shape().size() != 2) {
-            throw Checks.refusal(where, tensor(name), tensor, "one of 2 dimensions" + note);
-        }
-        return tensor.matrix();
+    /** A tensor of two dimensions. */
+    Matrix matrix(String name, String where) {
+        return take(name, where, "one of 2 dimensions", shape -> shape.size() == 2);
     }
 
     /** A tensor of shape [n] or [1, n]. */
     Matrix vector(String name, String where, String note) {
-        Safetensors.Tensor tensor = take(name, where, "one of 1 dimension" + note);
-        List<Integer> shape = tensor.shape();
-        if (shape.size() != 1 && !(shape.size() == 2 && shape.get(0) == 1)) {
-            throw Checks.refusal(where, tensor(name), tensor, "one of 1 dimension" + note);
-        }
-        return tensor.matrix();
+        return take(
+                name,
+                where,
+                "one of 1 dimension" + note,
+                shape -> shape.size() == 1 || (shape.size() == 2 && shape.get(0) == 1));
     }
 
-    private Safetensors.Tensor take(String name, String where, String expected) {
+    private Matrix take(String name, String where, String expected, Predicate<List<Integer>> fits) {
         Safetensors.Tensor tensor = tensors.get(prefix + name);
         if (tensor == null) {
             String inFile = "; the file has " + quoted(List.copyOf(tensors.keySet()));
             throw Checks.refusal(where, tensor(name), "missing", expected + inFile);
         }
+        if (!fits.test(tensor.shape())) {
+            throw Checks.refusal(where, tensor(name), tensor, expected);
+        }
         ignore(name);
-        return tensor;
+        return tensor.matrix();
     }
 
-    /** Says that a module knows the tensor, if there is one. */
+    /** Counts a tensor, if there is one, as taken. */
     void ignore(String name) {
         taken.add(prefix + name);
     }

@@ -122,12 +122,13 @@ final class GradientCheckStudyTest {
     }
 
     /** A layer with a fault in its backward. */
-    private static final class Faulty implements Layer {
+    private static final class Faulty extends DelegatingLayer {
         private final Layer layer;
         private final Fault fault;
         private Matrix x;
 
         Faulty(Layer layer, Fault fault) {
+            super(layer);
             this.layer = layer;
             this.fault = fault;
         }
@@ -135,32 +136,12 @@ final class GradientCheckStudyTest {
         @Override
         public Matrix forward(Matrix x) {
             this.x = x;
-            return layer.forward(x);
+            return super.forward(x);
         }
 
         @Override
         public Matrix backward(Matrix dy) {
-            return fault.apply(layer, x, dy, layer.backward(dy));
-        }
-
-        @Override
-        public Matrix infer(Matrix x) {
-            return layer.infer(x);
-        }
-
-        @Override
-        public List<Parameter> parameters() {
-            return layer.parameters();
-        }
-
-        @Override
-        public Map<String, Matrix> state() {
-            return layer.state();
-        }
-
-        @Override
-        public void restore(Map<String, Matrix> state) {
-            layer.restore(state);
+            return fault.apply(layer, x, dy, super.backward(dy));
         }
     }
 

@@ -3,7 +3,6 @@ package io.github.backnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
-import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.DoubleBinaryOperator;
@@ -48,35 +47,17 @@ final class GradientCheckTest {
     }
 
     /** Another layer with something done to the dx and the gradients of its backward. */
-    private record Altered(Layer layer, UnaryOperator<Matrix> afterBackward) implements Layer {
-        @Override
-        public Matrix forward(Matrix x) {
-            return layer.forward(x);
+    private static final class Altered extends DelegatingLayer {
+        private final UnaryOperator<Matrix> afterBackward;
+
+        Altered(Layer layer, UnaryOperator<Matrix> afterBackward) {
+            super(layer);
+            this.afterBackward = afterBackward;
         }
 
         @Override
         public Matrix backward(Matrix dy) {
-            return afterBackward.apply(layer.backward(dy));
-        }
-
-        @Override
-        public Matrix infer(Matrix x) {
-            return layer.infer(x);
-        }
-
-        @Override
-        public List<Parameter> parameters() {
-            return layer.parameters();
-        }
-
-        @Override
-        public Map<String, Matrix> state() {
-            return layer.state();
-        }
-
-        @Override
-        public void restore(Map<String, Matrix> state) {
-            layer.restore(state);
+            return afterBackward.apply(super.backward(dy));
         }
     }
 

@@ -272,38 +272,7 @@ final class OptimizerTest {
 
     /** A user's layer made of layers, whose parameters repeat a name. */
     private static Layer madeOfLayers(Layer... inner) {
-        Network network = new Network(inner);
-        return new Layer() {
-            @Override
-            public Matrix forward(Matrix x) {
-                return network.forward(x);
-            }
-
-            @Override
-            public Matrix backward(Matrix dy) {
-                return network.backward(dy);
-            }
-
-            @Override
-            public Matrix infer(Matrix x) {
-                return network.infer(x);
-            }
-
-            @Override
-            public List<Parameter> parameters() {
-                return network.parameters();
-            }
-
-            @Override
-            public Map<String, Matrix> state() {
-                return network.state();
-            }
-
-            @Override
-            public void restore(Map<String, Matrix> state) {
-                network.restore(state);
-            }
-        };
+        return new DelegatingLayer(new Network(inner));
     }
 
     private static Affine affine(double weight) {

@@ -94,6 +94,16 @@ final class PyTorchModelsTest {
     }
 
     @Test
+    void network_weightOfThreeDimensions_isOfNoLayer() throws IOException {
+        byte[] bytes = SafetensorsTest.reference("model-extras.safetensors");
+        Safetensors file = Safetensors.read(new ByteArrayInputStream(bytes), name -> !name.equals("complex"));
+        Map<String, Safetensors.Tensor> tensors = new HashMap<>(file.tensors());
+        tensors.put("convolution.weight", tensors.remove("positions"));
+
+        assertInfersAsPyTorch(PyTorch.network(Safetensors.ofTensors(tensors), text(file)), "extras");
+    }
+
+    @Test
     void network_ofShards_isThatOfOneFile() throws IOException {
         assertInfersAsPyTorch(PyTorch.network(file("shard-1").and(file("shard-2"))), "shards");
     }
@@ -133,6 +143,16 @@ final class PyTorchModelsTest {
         Safetensors file = Safetensors.of(renamed);
         assertThat(PyTorch.network(file, text(file("gaps"))).state()).isEqualTo(network.state());
         assertThat(PyTorch.network(file, text(file("gaps")), prefix).state()).isEqualTo(network.state());
+    }
+
+    @Test
+    void network_partOfModelInAnotherPlace_isNotTakenForIt() throws IOException {
+        Map<String, Matrix> renamed = new HashMap<>();
+        file("gaps").state().forEach((name, matrix) -> renamed.put("b." + name, matrix));
+        renamed.put("a.1.weight", Matrix.zeros(8, 4)); // the first tensor that is looked for
+
+        assertThat(PyTorch.network(Safetensors.of(renamed), text(file("gaps"))).state())
+                .isEqualTo(PyTorch.network(file("gaps")).state());
     }
 
     @Test

@@ -289,6 +289,10 @@ final class PyTorchTest {
                         "module 1: type is \"Conv1d\", expected " + types
                                 + "a batch is a matrix here, without channels"),
                 arguments(
+                        "Flatten(1, 2), Linear",
+                        "module 0 (Flatten): end_dim is 2.0, expected -1, which leaves the rows of a batch as they"
+                                + " are"),
+                arguments(
                         "Flatten(0), Linear",
                         "module 0 (Flatten): start_dim is 0.0, expected 1, which leaves the rows of a batch as"
                                 + " they are"),
@@ -365,6 +369,15 @@ final class PyTorchTest {
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageStartingWith("PyTorch.network: module 1 (BatchNorm1d): tensor \"1.weight\" is missing,"
                         + " expected one of 1 dimension (or affine=False in the text); the file has ");
+    }
+
+    @Test
+    void network_notAffineButWithBias_refused() throws IOException {
+        Safetensors file = changed("1.weight", null);
+        String text = SEQUENTIAL.replace("momentum=0.3", "momentum=0.3, affine=False");
+        assertThatThrownBy(() -> PyTorch.network(file, text))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageStartingWith("PyTorch.network: tensor \"1.bias\" is left over, expected ");
     }
 
     @Test

@@ -1,5 +1,6 @@
 package io.github.backnorm;
 
+import io.github.backnorm.internal.BlockSums;
 import io.github.backnorm.internal.GivenNormalization;
 import io.github.backnorm.internal.Normalization;
 import java.util.Collections;
@@ -223,11 +224,16 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
 
     private Matrix forward(Matrix x, double least, IntFunction<double[]> arrayFor) {
         forget();
-        requireInput(x, Method.FORWARD);
+        requireInput(x, normalization.isInBlocks() ? Method.BLOCK : Method.FORWARD);
         Matrix gamma = this.gamma.value();
+        Matrix beta = this.beta.value();
         double[] y = arrayFor.apply(x.data().length);
-        normalization.forward(x.rows(), x.data(), gamma.data(), beta.value().data(), least, y); // (2) to (5)
-        requireFiniteVariance(x);
+        normalization.forward(x.rows(), x.data(), gamma.data(), beta.data(), least, y); // (2) to (5)
+        if (normalization.isInBlocks()) {
+            requireModerate(normalization.immoderateColumn(gamma.data(), beta.data()), "forward", "x, γ or β");
+        } else {
+            requireFiniteVariance(x);
+        }
         running = moved(running); // (25)
         remember(new Pass(x, gamma, normalization));
         return Matrix.wrap(x.rows(), features, y);
@@ -322,6 +328,58 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         double[] dbeta = new double[features];
         pass.normalization.backwardParameters(pass.x.data(), pass.gamma.data(), dy.data(), dgamma, dbeta); // (16), (17)
         setGradients(dgamma, dbeta);
+    }
+
+    // A batch in blocks: see Shard. A forward and a backward use what was taken from the whole batch before.
+
+    /** The sums that a forward needs, of a block's rows, and their number. */
+    BlockSums sumDeviations(Matrix x) {
+        requireInput(x, Method.BLOCK);
+        return requireFinite(normalization.beginBlock(x.rows(), x.data()), x, "forward", "x");
+    }
+
+    /** Takes these sums of the whole batch; returns others that are needed then, or null. */
+    BlockSums takeDeviations(BlockSums batch, Matrix x) {
+        double n = batch.singles()[0];
+        if (n < 2) {
+            throw Checks.refusal("BatchNorm.forward", "number of rows in all blocks", (int) n, "at least 2");
+        }
+        return normalization.takeDeviations(batch, x.rows(), x.data());
+    }
+
+    /** The sums that a backward needs. */
+    BlockSums sumGradients(Matrix dy) {
+        Pass pass = requirePass(dy);
+        return requireFinite(normalization.sumGradients(pass.x.data(), dy.data()), dy, "backward", "dy");
+    }
+
+    /** Takes these sums of the whole batch. */
+    BlockSums takeGradients(BlockSums batch) {
+        normalization.takeGradients(batch);
+        requireModerate(normalization.immoderateGradient(), "backward", "dy");
+        return batch;
+    }
+
+    private static BlockSums requireFinite(BlockSums sums, Matrix matrix, String method, String what) {
+        if (!sums.areFinite()) {
+            Checks.requireFinite(matrix, "BatchNorm." + method, what); // what has overflowed is refused with the batch
+        }
+        return sums;
+    }
+
+    private static void requireModerate(int column, String method, String what) {
+        if (column >= 0) {
+            throw new IllegalArgumentException("BatchNorm." + method + ": column " + column + " of " + what
+                    + " is too large or too small for a batch in blocks, expected a spread, γ/√(σ² + ε) and β from"
+                    + " 1e-90 to 1e90 or 0; scale x, or train on the whole batch");
+        }
+    }
+
+    /** Takes gradients and running statistics of a copy. */
+    void takeFrom(BatchNorm copy) {
+        gamma.setGradient(copy.gamma.ownGradient());
+        beta.setGradient(copy.beta.ownGradient());
+        running = copy.running;
     }
 
     private Pass requirePass(Matrix dy) {

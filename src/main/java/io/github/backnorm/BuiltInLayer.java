@@ -1,7 +1,5 @@
 package io.github.backnorm;
 
-import java.util.Locale;
-
 /**
  * What a {@link Network} asks of a built-in layer and cannot ask of a user's: its last pass, the columns of its output
  * before it runs, and a copy.
@@ -14,14 +12,22 @@ abstract class BuiltInLayer<P> implements Layer {
 
     /** When a shape is checked: when a network is made of layers, and when a layer runs. */
     enum Method {
-        NEW,
-        FORWARD,
-        INFER;
+        NEW("new"),
+        FORWARD("forward"),
+        /** As FORWARD, of a block of a batch, which may have one row or none. */
+        BLOCK("forward"),
+        INFER("infer");
+
+        private final String text;
+
+        Method(String text) {
+            this.text = text;
+        }
 
         /** {@return the method's name} */
         @Override
         public String toString() {
-            return name().toLowerCase(Locale.ROOT);
+            return text;
         }
     }
 

@@ -157,6 +157,19 @@ final class Checks {
         return new IllegalArgumentException(text(where, what, actual, expected));
     }
 
+    /**
+     * A refusal with a place in front, instead of what its message begins with, {@code where}. An exception of a
+     * subclass, or without a message, is returned as it is.
+     */
+    static IllegalArgumentException placed(String place, String where, IllegalArgumentException refusal) {
+        String message = refusal.getMessage();
+        if (refusal.getClass() != IllegalArgumentException.class || message == null) {
+            return refusal;
+        }
+        String what = message.startsWith(where) ? message.substring(where.length()) : message;
+        return new IllegalArgumentException(place + ": " + what, refusal);
+    }
+
     static String place(int index, Object layer) {
         return "layer " + index + " (" + typeName(layer) + ")";
     }

@@ -1,5 +1,6 @@
 package io.github.backnorm;
 
+import io.github.backnorm.internal.DoubleDouble;
 import io.github.backnorm.internal.Losses;
 
 /**
@@ -14,12 +15,40 @@ import io.github.backnorm.internal.Losses;
  * <p>Immutable; safe for use by any number of threads.
  */
 public final class Loss {
-    private final double value;
+    private final Terms terms;
     private final Matrix gradient;
+    private final double count;
+    private final DoubleDouble sum;
 
-    private Loss(double value, Matrix gradient) {
-        this.value = value;
-        this.gradient = gradient;
+    /** The terms that a loss is the mean of. */
+    private interface Terms {
+        /** Returns the sum of the terms, and sets the gradient of the mean over so many terms. */
+        DoubleDouble sum(double count, double[] gradient);
+    }
+
+    /** The loss of a batch with so many terms, of which those given are some. */
+    private Loss(int rows, int columns, double count, Terms terms) {
+        double[] gradient = new double[rows * columns];
+        this.terms = terms;
+        this.count = count;
+        this.sum = terms.sum(count, gradient);
+        this.gradient = Matrix.wrap(rows, columns, gradient);
+    }
+
+    /** As this is, for a batch with so many rows, of which those given are some: the gradient is that of its mean. */
+    Loss ofBatch(double rows) {
+        double all = count / gradient.rows() * rows; // the quotient is 1 or the number of columns
+        return all == count ? this : new Loss(gradient.rows(), gradient.columns(), all, terms);
+    }
+
+    /** The sum of the terms of the rows given. */
+    DoubleDouble sum() {
+        return sum;
+    }
+
+    /** The number of terms of the batch. */
+    double count() {
+        return count;
     }
 
     /**
@@ -83,9 +112,10 @@ public final class Loss {
     }
 
     private static Loss softmaxCrossEntropy(Matrix scores, double[] targets) {
-        double[] gradient = new double[targets.length];
-        double value = Losses.softmaxCrossEntropy(scores.rows(), scores.columns(), scores.data(), targets, gradient);
-        return new Loss(value, Matrix.wrap(scores.rows(), scores.columns(), gradient));
+        int m = scores.rows();
+        int n = scores.columns();
+        return new Loss(
+                m, n, m, (rows, gradient) -> Losses.softmaxCrossEntropy(m, n, scores.data(), targets, rows, gradient));
     }
 
     /**
@@ -113,9 +143,8 @@ public final class Loss {
         requireEntries(scores, where, "scores");
         Checks.requireShape(targets, scores.rows(), scores.columns(), where, "targets");
         requireProbabilities(targets, where);
-        double[] gradient = new double[scores.data().length];
-        double value = Losses.binaryCrossEntropy(scores.data(), targets.data(), gradient);
-        return new Loss(value, Matrix.wrap(scores.rows(), scores.columns(), gradient));
+        return ofEntries(
+                scores, (n, gradient) -> Losses.binaryCrossEntropy(scores.data(), targets.data(), n, gradient));
     }
 
     /**
@@ -132,9 +161,12 @@ public final class Loss {
         String where = "Loss.meanSquaredError";
         requireEntries(y, where, "y");
         Checks.requireShape(target, y.rows(), y.columns(), where, "target");
-        double[] gradient = new double[y.data().length];
-        double value = Losses.meanSquaredError(y.data(), target.data(), gradient);
-        return new Loss(value, Matrix.wrap(y.rows(), y.columns(), gradient));
+        return ofEntries(y, (n, gradient) -> Losses.meanSquaredError(y.data(), target.data(), n, gradient));
+    }
+
+    /** A mean over all entries. */
+    private static Loss ofEntries(Matrix y, Terms terms) {
+        return new Loss(y.rows(), y.columns(), y.data().length, terms);
     }
 
     /**
@@ -207,7 +239,7 @@ public final class Loss {
 
     /** {@return the loss L} */
     public double value() {
-        return value;
+        return sum.dividedBy(count).value();
     }
 
     /** {@return ∂L/∂scores or ∂L/∂y, of the shape of scores or y} */
@@ -218,6 +250,6 @@ public final class Loss {
     /** {@return the value, and the shape of the gradient} */
     @Override
     public String toString() {
-        return "Loss " + value + ", gradient " + Checks.shape(gradient);
+        return "Loss " + value() + ", gradient " + Checks.shape(gradient);
     }
 }

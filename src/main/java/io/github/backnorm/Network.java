@@ -38,6 +38,9 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     private final List<Layer> layers;
     private final List<Step> steps;
 
+    /** The claim of the last {@link Shard} that was made of this network. */
+    Object claim;
+
     /**
      * What backward needs: each layer's pass (a user's layer itself), and the number of rows and, of the input of each
      * step and of y, the numbers of columns.
@@ -208,18 +211,9 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
         }
     }
 
-    /**
-     * A layer's refusal with the layer's place in this network instead of the layer's own {@code <Type>.<method>}. An
-     * exception of a subclass, or without a message, is returned as it is.
-     */
+    /** A layer's refusal with the layer's place in this network instead of the layer's own {@code <Type>.<method>}. */
     private IllegalArgumentException placed(int index, String method, IllegalArgumentException refusal) {
-        String message = refusal.getMessage();
-        if (refusal.getClass() != IllegalArgumentException.class || message == null) {
-            return refusal;
-        }
-        String where = Checks.typeName(layers.get(index)) + "." + method + ": ";
-        String what = message.startsWith(where) ? message.substring(where.length()) : message;
-        return new IllegalArgumentException(place(index, method) + ": " + what, refusal);
+        return Checks.placed(place(index, method), Checks.typeName(layers.get(index)) + "." + method + ": ", refusal);
     }
 
     /**

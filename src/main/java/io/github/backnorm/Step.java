@@ -30,9 +30,24 @@ abstract class Step {
 
     abstract Matrix infer(Matrix x);
 
-    abstract Matrix backward(Matrix dy);
+    final Matrix backward(Matrix dy) {
+        return backwardFirst(dyOfFirst(dy));
+    }
 
-    abstract void backwardParameters(Matrix dy);
+    final void backwardParameters(Matrix dy) {
+        backwardParametersOfFirst(dyOfFirst(dy));
+    }
+
+    /** The dy of the first layer: what the layers after it make of the step's. */
+    Matrix dyOfFirst(Matrix dy) {
+        return dy;
+    }
+
+    /** {@code backward} of the first layer. */
+    abstract Matrix backwardFirst(Matrix dy);
+
+    /** {@code backwardParameters} of the first layer. */
+    abstract void backwardParametersOfFirst(Matrix dy);
 
     /** The steps of these layers, from the first to the last. */
     static List<Step> of(List<Layer> layers) {
@@ -103,12 +118,12 @@ abstract class Step {
         }
 
         @Override
-        Matrix backward(Matrix dy) {
+        Matrix backwardFirst(Matrix dy) {
             return layer.backward(dy);
         }
 
         @Override
-        void backwardParameters(Matrix dy) {
+        void backwardParametersOfFirst(Matrix dy) {
             layer.backwardParameters(dy);
         }
     }
@@ -132,7 +147,7 @@ abstract class Step {
         }
 
         @Override
-        Matrix backward(Matrix dy) {
+        Matrix backwardFirst(Matrix dy) {
             return layer.backward(dy, forDx);
         }
     }
@@ -178,13 +193,18 @@ abstract class Step {
         }
 
         @Override
-        Matrix backward(Matrix dy) {
-            return norm.backward(relu.backward(dy, forMasked), forDx);
+        Matrix dyOfFirst(Matrix dy) {
+            return relu.backward(dy, forMasked);
         }
 
         @Override
-        void backwardParameters(Matrix dy) {
-            norm.backwardParameters(relu.backward(dy, forMasked));
+        Matrix backwardFirst(Matrix dy) {
+            return norm.backward(dy, forDx);
+        }
+
+        @Override
+        void backwardParametersOfFirst(Matrix dy) {
+            norm.backwardParameters(dy);
         }
     }
 }

@@ -15,6 +15,11 @@ public final class Columns {
         words(m, n, a, sums);
     }
 
+    /** The sums of the columns in two words. */
+    static DoubleDoubles words(int m, int n, double[] a) {
+        return words(m, n, a, new double[n]);
+    }
+
     /** {@code means[j] = (1/m)·Σᵢ a[i,j]}. */
     public static void means(int m, int n, double[] a, double[] means) {
         DoubleDoubles words = words(m, n, a, means);

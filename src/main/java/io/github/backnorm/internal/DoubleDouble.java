@@ -22,7 +22,7 @@ package io.github.backnorm.internal;
  * Tight and rigorous error bounds for basic building blocks of double-word arithmetic, ACM Trans. Math. Softw. 44(2).
  * J.-M. Muller, L. Rideau, 2022, Formalization of double-word arithmetic, and comments on that paper, 48(1) there.
  */
-record DoubleDouble(double hi, double lo) {
+public record DoubleDouble(double hi, double lo) {
     static final DoubleDouble ZERO = of(0);
 
     /** {@code a + b − sum}, exactly, for {@code sum = a + b} as rounded; barring overflow (Knuth's 2Sum). */
@@ -76,7 +76,7 @@ record DoubleDouble(double hi, double lo) {
      * is exact: where its second term could exceed the sum of the leading words, that sum has cancelled to a multiple
      * of the second term's last place, or to 0.
      */
-    DoubleDouble plus(DoubleDouble other) {
+    public DoubleDouble plus(DoubleDouble other) {
         DoubleDouble high = sum(hi, other.hi);
         return fastSum(high.hi, high.lo + (lo + other.lo));
     }
@@ -86,7 +86,7 @@ record DoubleDouble(double hi, double lo) {
         return fastSum(product, productError(hi, other.hi, product) + Math.fma(hi, other.lo, lo * other.hi));
     }
 
-    DoubleDouble dividedBy(double divisor) {
+    public DoubleDouble dividedBy(double divisor) {
         double quotient = hi / divisor;
         double remainder = Math.fma(-quotient, divisor, hi); // exact, as the remainder of a rounded quotient is
         return fastSum(quotient, (remainder + lo) / divisor);
@@ -114,7 +114,7 @@ record DoubleDouble(double hi, double lo) {
     }
 
     /** Rounded to a double. */
-    double value() {
+    public double value() {
         return rounded(hi, lo);
     }
 }

@@ -1,7 +1,8 @@
 package io.github.backnorm.internal;
 
 /**
- * Losses and their gradients, over row-major m×n arrays with at least one entry.
+ * Losses and their gradients, over row-major m×n arrays with at least one entry. A loss is a mean over a batch; a
+ * method returns the sum over the rows that it gets, in two words, and sets the gradient of the mean.
  *
  * <p>Softmax cross-entropy of one row s with targets t. M is the largest score and {@code eⱼ = exp(sⱼ − M)}. The sum of
  * all e is 1 + E, where E leaves out the largest. Then
@@ -27,10 +28,12 @@ public final class Losses {
     private Losses() {}
 
     /**
-     * Returns the mean of L over the rows, and sets its gradient. A term with tⱼ = 0 is 0. A row of scores that
-     * contains NaN or +Infinity, or only −Infinity, makes the mean and its row of the gradient NaN.
+     * Returns the sum of L over the rows, and sets the gradient of the mean over {@code rows} rows. A term with tⱼ = 0
+     * is 0. A row of scores that contains NaN or +Infinity, or only −Infinity, makes the sum and its row of the
+     * gradient NaN.
      */
-    public static double softmaxCrossEntropy(int m, int n, double[] scores, double[] targets, double[] gradient) {
+    public static DoubleDouble softmaxCrossEntropy(
+            int m, int n, double[] scores, double[] targets, double rows, double[] gradient) {
         CompensatedSum sum = new CompensatedSum();
         double[] exp = new double[n];
         double[] terms = new double[n];
@@ -47,13 +50,13 @@ public final class Losses {
                 int at = start + j;
                 double otherExp = at == top ? expBesideTop : expOfAll - exp[j];
                 double otherTargets = at == main ? targetsBesideMain : allTargets - targets[at];
-                gradient[at] = Math.fma(exp[j], otherTargets, -(targets[at] * otherExp)) / (m * expOfAll);
+                gradient[at] = Math.fma(exp[j], otherTargets, -(targets[at] * otherExp)) / (rows * expOfAll);
                 double minusLog = (scores[top] - scores[at]) + logOfAll;
                 terms[j] = targets[at] * (targets[at] == 0 ? exp[j] : minusLog); // unlike −log p, e is not infinite
             }
             sum.add(CompensatedSum.of(n, terms, 0, 1).value());
         }
-        return sum.get().dividedBy(m).value();
+        return sum.get();
     }
 
     /**
@@ -82,8 +85,8 @@ public final class Losses {
     }
 
     /**
-     * Returns the mean of {@code −t·log p − (1 − t)·log(1 − p)} over all entries, and sets its gradient. Targets are
-     * 0 to 1, p is {@code 1/(1 + exp(−s))}, a term with the factor 0 is 0. With {@code e = exp(−|s|)}:
+     * Returns the sum of {@code −t·log p − (1 − t)·log(1 − p)}, and sets the gradient of the mean over n entries.
+     * Targets are 0 to 1, p is {@code 1/(1 + exp(−s))}, a term with the factor 0 is 0. With {@code e = exp(−|s|)}:
      * <pre>{@code
      * −log p       = max(−s, 0) + log1p(e)
      * −log(1 − p)  = max(s, 0) + log1p(e)
@@ -96,8 +99,7 @@ public final class Losses {
      * factors 7u, with 1 − t rounded; the sum 8u, the mean 10u. In the gradient each product has 3u, their difference u
      * of it, the denominator with the number of entries 3u and the division u: 8u of the magnitudes of the products.
      */
-    public static double binaryCrossEntropy(double[] scores, double[] targets, double[] gradient) {
-        double n = scores.length;
+    public static DoubleDouble binaryCrossEntropy(double[] scores, double[] targets, double n, double[] gradient) {
         CompensatedSum sum = new CompensatedSum();
         for (int i = 0; i < scores.length; i++) {
             double s = scores[i];
@@ -112,7 +114,7 @@ public final class Losses {
             double notP = s < 0 ? 1 : exp;
             gradient[i] = Math.fma(rest, p, -(t * notP)) / (n * (1 + exp));
         }
-        return sum.get().dividedBy(n).value();
+        return sum.get();
     }
 
     /**
@@ -126,16 +128,16 @@ public final class Losses {
         }
     }
 
-    /** Returns the mean of {@code (y − target)²} over all entries, and sets its gradient. */
-    public static double meanSquaredError(double[] y, double[] target, double[] gradient) {
-        double half = 0.5 * y.length;
+    /** Returns the sum of {@code (y − target)²}, and sets the gradient of the mean over n entries. */
+    public static DoubleDouble meanSquaredError(double[] y, double[] target, double n, double[] gradient) {
+        double half = 0.5 * n;
         CompensatedSum sum = new CompensatedSum();
         for (int i = 0; i < y.length; i++) {
             double difference = y[i] - target[i];
             sum.add(difference * difference);
             gradient[i] = difference / half;
         }
-        return sum.get().dividedBy(y.length).value();
+        return sum.get();
     }
 
     /** {@code exp(−gap)}, with 1 − lo for {@code exp(−lo)}: where the result is not 0, lo is at most 2⁻⁴⁴. */

@@ -33,8 +33,11 @@ final class Panel extends Quantities {
     private final Kernels kernels;
     private final double epsilon;
 
-    /** N, the number of rows. */
-    private int n;
+    /** The rows at hand: the batch, or a block of it. */
+    private int rows;
+
+    /** N, the number of rows of the batch. */
+    private double n;
 
     /** r = Σd/N. */
     private final DoubleDoubles r;
@@ -69,6 +72,8 @@ final class Panel extends Quantities {
     /** momentum·batch, meanwhile. */
     private final DoubleDoubles taken;
 
+    private final double[] zeros;
+
     /** The columns that are not for the kernels, by index in the panel. */
     private final Map<Integer, ScaledColumn> scaled = new TreeMap<>();
 
@@ -91,37 +96,65 @@ final class Panel extends Quantities {
         this.unbiasedVariance = DoubleDoubles.zeros(width);
         this.kept = DoubleDoubles.zeros(width);
         this.taken = DoubleDoubles.zeros(width);
+        this.zeros = new double[width];
     }
 
-    /** {@code y = max(γ·ĥ + β, least)} for the first n rows of h. */
-    void forward(int n, double[] h, double[] gamma, double[] beta, double least, double[] y) {
-        this.n = n;
-        Arrays.fill(pivot, 0);
-        sumDeviations(h);
+    /** {@code y = max(γ·ĥ + β, least)} for the first rows of h. */
+    void forward(int rows, double[] h, double[] gamma, double[] beta, double least, double[] y) {
+        begin(rows, h);
+        setMoments(rows);
         if (movePivots()) {
             sumDeviations(h);
+            setMoments(rows);
         }
+        normalize(h, gamma, beta, least, y);
+        chooseScaled(h, gamma, beta);
+        scaled.forEach((j, column) -> setColumn(y, j, column.forward(gamma[from + j], beta[from + j], least)));
+    }
+
+    /** Sets Σd and Σd² of the first rows of h, with the pivot 0. */
+    void begin(int rows, double[] h) {
+        this.rows = rows;
+        Arrays.fill(pivot, 0);
+        sumDeviations(h);
+    }
+
+    /** Sets Σd and Σd². */
+    void sumDeviations(double[] h) {
+        sumD.setZero();
+        sumDSquare.setZero();
+        for (int i = 0; i < rows; i += BLOCK) {
+            kernels.sumDeviations(this, i, Math.min(BLOCK, rows - i), h);
+            sumD.carry();
+            sumDSquare.carry();
+        }
+        markUnderflow(sumDSquare.hi(), h, pivot);
+    }
+
+    /** Makes a sum of squares that is 0, though not all of its terms are, the smallest double. */
+    private void markUnderflow(double[] squares, double[] matrix, double[] centers) {
+        for (int j = 0; j < width; j++) {
+            if (squares[j] == 0 && !isConstant(matrix, j, centers[j])) {
+                squares[j] = Double.MIN_VALUE;
+            }
+        }
+    }
+
+    /** Sets r (2) and Σu² (3) from the sums over n rows. */
+    void setMoments(double n) {
+        this.n = n;
+        r.set(sumD).divide(n); // (2)
+        sumUSquare.set(sumDSquare).subtractProduct(r, sumD); // (3)
+    }
+
+    /** {@code y = max(γ·ĥ + β, least)} for the rows at hand, by the moments of the batch. */
+    void normalize(double[] h, double[] gamma, double[] beta, double least, double[] y) {
         inverseStd.set(sumUSquare).divide(n).add(epsilon).inverseSqrt(); // (9)
         factor.set(gamma, from).multiply(inverseStd); // f = γ·v
         yOffset.set(beta, from).subtractProduct(factor, r); // β − f·r
         boundY();
         yStart.setAnchored(yOffset, bound, yAnchor);
-        kernels.normalize(this, 0, n, h, least, y); // (4), (5)
-        chooseScaled(h, gamma, beta);
-        scaled.forEach((j, column) -> setColumn(y, j, column.forward(gamma[from + j], beta[from + j], least)));
-    }
-
-    /** Sets Σd and Σd², and from them r (2) and Σu² (3). */
-    private void sumDeviations(double[] h) {
-        sumD.setZero();
-        sumDSquare.setZero();
-        for (int i = 0; i < n; i += BLOCK) {
-            kernels.sumDeviations(this, i, Math.min(BLOCK, n - i), h);
-            sumD.carry();
-            sumDSquare.carry();
-        }
-        r.set(sumD).divide(n); // (2)
-        sumUSquare.set(sumDSquare).subtractProduct(r, sumD); // (3)
+        kernels.normalize(this, 0, rows, h, least, y); // (4), (5)
     }
 
     /**
@@ -129,7 +162,7 @@ final class Panel extends Quantities {
      *
      * @return whether there is such a column
      */
-    private boolean movePivots() {
+    boolean movePivots() {
         boolean moved = false;
         for (int j = 0; j < width; j++) {
             double roundedMean = r.hi()[j]; // the pivot is 0
@@ -163,31 +196,31 @@ final class Panel extends Quantities {
     private void chooseScaled(double[] h, double[] gamma, double[] beta) {
         scaled.clear();
         for (int j = 0; j < width; j++) {
-            if (!isForKernels(j, h, gamma, beta)) {
+            if (!isForKernels(j, gamma, beta)) {
                 scaled.put(j, new ScaledColumn(column(h, j), epsilon));
             }
         }
     }
 
     /** Whether nothing in a column can have underflowed or overflowed, nor will on the way to y. */
-    private boolean isForKernels(int j, double[] h, double[] gamma, double[] beta) {
-        boolean summed = Kernels.isModerateSquare(sumDSquare.hi()[j])
-                || (sumDSquare.hi()[j] == 0 && isConstant(column(h, j), pivot[j]));
-        return summed
+    private boolean isForKernels(int j, double[] gamma, double[] beta) {
+        return isModerateOrZero(sumDSquare.hi()[j])
                 && Kernels.isModerate(inverseStd.hi()[j])
                 && (gamma[from + j] == 0 || Kernels.isModerate(factor.hi()[j]))
                 && Math.abs(beta[from + j]) <= Kernels.MOST;
     }
 
+    private static boolean isModerateOrZero(double squares) {
+        return squares == 0 || Kernels.isModerateSquare(squares);
+    }
+
     /** Sets dγ (16) and dβ (17), for h and γ of the last {@link #forward}. */
     void backwardParameters(double[] h, double[] gamma, double[] dy, double[] dgamma, double[] dbeta) {
         sumGradients(h, dy);
-        sumDyXHat.set(sumDyD).subtractProduct(r, sumDy).multiply(inverseStd);
-        sumDyXHat.round(dgamma, from); // (16)
-        sumDy.round(dbeta, from); // (17)
+        setGradients(dgamma, dbeta);
         scaledGradients.clear();
         for (int j = 0; j < width; j++) {
-            if (!Kernels.isModerateSquare(sumDySquare[j]) && !scaled.containsKey(j) && !isConstant(column(dy, j), 0)) {
+            if (!isModerateOrZero(sumDySquare[j]) && !scaled.containsKey(j)) {
                 putGradients(j, new ScaledColumn(column(h, j), epsilon), dy, gamma);
             }
         }
@@ -203,15 +236,23 @@ final class Panel extends Quantities {
     }
 
     /** Sets Σdy, Σdy·d and Σdy². */
-    private void sumGradients(double[] h, double[] dy) {
+    void sumGradients(double[] h, double[] dy) {
         sumDy.setZero();
         sumDyD.setZero();
         Arrays.fill(sumDySquare, 0);
-        for (int i = 0; i < n; i += BLOCK) {
-            kernels.sumGradients(this, i, Math.min(BLOCK, n - i), h, dy);
+        for (int i = 0; i < rows; i += BLOCK) {
+            kernels.sumGradients(this, i, Math.min(BLOCK, rows - i), h, dy);
             sumDy.carry();
             sumDyD.carry();
         }
+        markUnderflow(sumDySquare, dy, zeros);
+    }
+
+    /** Sets dγ (16) and dβ (17) from the sums over the batch. */
+    void setGradients(double[] dgamma, double[] dbeta) {
+        sumDyXHat.set(sumDyD).subtractProduct(r, sumDy).multiply(inverseStd);
+        sumDyXHat.round(dgamma, from); // (16)
+        sumDy.round(dbeta, from); // (17)
     }
 
     /** Sets dh (18), after {@link #backwardParameters} for the same h and dy. */
@@ -220,7 +261,7 @@ final class Panel extends Quantities {
         dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r); // −f·dβ/N − g·r
         boundDh();
         dhStart.setAnchored(dhOffset, bound, dhAnchor);
-        kernels.differentiate(this, 0, n, h, dy, dh); // (18)
+        kernels.differentiate(this, 0, rows, h, dy, dh); // (18)
         scaledGradients.forEach((j, gradients) -> setColumn(dh, j, gradients.dh()));
     }
 
@@ -250,6 +291,55 @@ final class Panel extends Quantities {
                 moved[from + j] = ScaledColumn.moved(momentum, running[from + j], ofScaled.apply(column)));
     }
 
+    // A batch in blocks
+
+    /** Puts Σd and Σd² of the rows at hand among the sums of a block. */
+    void putDeviations(BlockSums sums) {
+        sums.putPairs(0, this, sumD);
+        sums.putPairs(1, this, sumDSquare);
+    }
+
+    /** Takes Σd and Σd² of the batch, and sets r and Σu². */
+    void takeDeviations(BlockSums sums, double n) {
+        sums.takePairs(0, this, sumD);
+        sums.takePairs(1, this, sumDSquare);
+        setMoments(n);
+    }
+
+    /** Puts Σdy, Σdy·d and Σdy² of the rows at hand among the sums of a block. */
+    void putGradients(BlockSums sums) {
+        sums.putPairs(0, this, sumDy);
+        sums.putPairs(1, this, sumDyD);
+        System.arraycopy(sumDySquare, 0, sums.singles(), from, width);
+    }
+
+    /** Takes Σdy, Σdy·d and Σdy² of the batch. */
+    void takeGradients(BlockSums sums) {
+        sums.takePairs(0, this, sumDy);
+        sums.takePairs(1, this, sumDyD);
+        System.arraycopy(sums.singles(), from, sumDySquare, 0, width);
+    }
+
+    /** As {@link Normalization#immoderateColumn}, in the panel. */
+    int immoderateColumn(double[] gamma, double[] beta) {
+        for (int j = 0; j < width; j++) {
+            if (!isForKernels(j, gamma, beta)) {
+                return from + j;
+            }
+        }
+        return -1;
+    }
+
+    /** As {@link Normalization#immoderateGradient}, in the panel. */
+    int immoderateGradient() {
+        for (int j = 0; j < width; j++) {
+            if (!isModerateOrZero(sumDySquare[j])) {
+                return from + j;
+            }
+        }
+        return -1;
+    }
+
     /** As {@link Normalization#overflowingColumn}, in the panel: it can only be one that is not for the kernels. */
     int overflowingColumn() {
         for (Map.Entry<Integer, ScaledColumn> entry : scaled.entrySet()) {
@@ -261,22 +351,22 @@ final class Panel extends Quantities {
     }
 
     private double[] column(double[] matrix, int j) {
-        double[] column = new double[n];
-        for (int i = 0; i < n; i++) {
+        double[] column = new double[rows];
+        for (int i = 0; i < rows; i++) {
             column[i] = matrix[at(i) + j];
         }
         return column;
     }
 
     private void setColumn(double[] matrix, int j, double[] column) {
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < rows; i++) {
             matrix[at(i) + j] = column[i];
         }
     }
 
-    private static boolean isConstant(double[] column, double value) {
-        for (double entry : column) {
-            if (entry != value) {
+    private boolean isConstant(double[] matrix, int j, double value) {
+        for (int i = 0; i < rows; i++) {
+            if (matrix[at(i) + j] != value) {
                 return false;
             }
         }

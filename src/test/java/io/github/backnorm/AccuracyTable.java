@@ -83,7 +83,7 @@ final class AccuracyTable {
                 }
             }
         }
-        return text(worstY) + " / " + text(worstDh);
+        return text(worstY) + "/" + text(worstDh);
     }
 
     /**
@@ -100,7 +100,7 @@ final class AccuracyTable {
         if (ulps < 0x1p-50) {
             return "0"; // the exact result is not known more closely
         }
-        return !(ulps < 0x1p52) ? "all digits" : String.format(Locale.ROOT, ulps < 10 ? "%.2g" : "%.0e", ulps);
+        return !(ulps < 0x1p52) ? "all" : String.format(Locale.ROOT, ulps < 10 ? "%.2g" : "%.0e", ulps);
     }
 
     private static double[] backnorm(Column column) {

@@ -211,6 +211,14 @@ final class ExamplesTest {
     }
 
     @Test
+    void inBlocks_run_exactUnlikeGradientsAddedUp() throws Exception {
+        assertThat(printed(() -> InBlocks.main(new String[0])).lines())
+                .satisfiesExactly(
+                        line -> assertThat(line).matches("in blocks, off by (0e\\+00|\\de-1[5-9]) of its norm"),
+                        line -> assertThat(line).matches("added up, off by 0\\.[2-9]\\d of its norm"));
+    }
+
+    @Test
     void weightDecay_run_errorFalls() throws Exception {
         assertThat(printed(() -> WeightDecay.main(new String[0])).lines())
                 .hasSize(3)

@@ -132,7 +132,7 @@ public final class Shard {
         this.value = x;
         this.steps = Step.of(layers);
         this.columns = new int[steps.size()];
-        this.state = network.state().hashCode();
+        this.state = layers.stream().map(Layer::state).toList().hashCode();
         this.pairs = 1 + size(true, where);
         this.singles = 1 + size(false, where);
     }

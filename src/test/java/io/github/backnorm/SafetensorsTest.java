@@ -683,6 +683,14 @@ final class SafetensorsTest {
         StringBuilder tensors = new StringBuilder("{");
         StringBuilder ranks = new StringBuilder("{");
         StringBuilder metadata = new StringBuilder("{\"__metadata__\":{");
+        StringBuilder shortTexts = new StringBuilder(metadata); // as many as just make the map's table grow
+        for (int i = 0; i < 1537; i++) {
+            shortTexts
+                    .append(i == 0 ? "" : ",")
+                    .append('"')
+                    .append((char) (0x100 + i))
+                    .append("\":\"ā\\n\"");
+        }
         for (int i = 0; i < 20_000; i++) {
             String separator = i == 0 ? "" : ",";
             String name = "\"" + Integer.toString(i, 36) + "\":";
@@ -695,6 +703,7 @@ final class SafetensorsTest {
                 tensors + "}",
                 ranks + "}",
                 metadata + "}}",
+                shortTexts + "}}",
                 text.formatted("é".repeat(1 << 18)),
                 text.formatted("€" + "x".repeat(1 << 18)),
                 text.formatted("€" + "\\n".repeat(1 << 18)));

@@ -1,7 +1,7 @@
 package io.github.backnorm.internal.safetensors;
 
 import java.nio.ByteBuffer;
-import java.nio.charset.CharacterCodingException;
+import java.nio.CharBuffer;
 import java.nio.charset.CharsetDecoder;
 import java.nio.charset.StandardCharsets;
 
@@ -10,18 +10,22 @@ import java.nio.charset.StandardCharsets;
  * next, so a text cannot nest deeper than the caller's own calls do.
  *
  * <p>It works on bytes: all of JSON's own characters are ASCII, and in UTF-8 no other character contains an ASCII byte.
- * Strings are decoded strictly: malformed UTF-8, control characters and halves of surrogate pairs are refused.
+ * Strings are decoded strictly: malformed UTF-8, control characters and halves of surrogate pairs are refused. A string
+ * with escapes or other characters than ASCII is decoded in one array, which all of them share.
  */
 final class JsonScanner {
     private static final int END = -1;
     private static final int MAX_DIGITS = 18; // every number with this many digits fits into a long
 
     private final byte[] json;
+    private final ByteBuffer bytes;
     private final CharsetDecoder decoder = StandardCharsets.UTF_8.newDecoder(); // reports what is malformed
+    private CharBuffer chars; // long enough for every string, once there is one
     private int position;
 
     JsonScanner(byte[] json) {
         this.json = json;
+        this.bytes = ByteBuffer.wrap(json);
     }
 
     /** Skips white space and returns the next byte without taking it; END after the last. */
@@ -84,47 +88,51 @@ final class JsonScanner {
             throw unexpected("a string");
         }
         int start = ++position;
-        boolean escapes = false;
-        boolean ascii = true;
+        boolean plain = true;
         for (; position < json.length && json[position] != '"'; position++) {
             if (json[position] >= 0 && json[position] < ' ') {
                 throw unexpected("no control character in a string");
             }
-            ascii &= json[position] >= 0;
+            plain &= json[position] >= 0 && json[position] != '\\';
             if (json[position] == '\\') {
-                escapes = true;
                 position++; // what it escapes may be a quotation mark
-                ascii &= position < json.length && json[position] >= 0;
             }
         }
         if (position >= json.length) {
             throw new FormatFault("header ends within a string, which began at byte " + (start - 1));
         }
-        String text = ascii
+        String text = plain
                 ? new String(json, start, position - start, StandardCharsets.US_ASCII) // usual, and takes less memory
                 : decoded(start);
         position++;
-        return escapes ? unescaped(text, start) : text;
+        return text;
     }
 
     private String decoded(int start) throws FormatFault {
-        try {
-            return decoder.decode(ByteBuffer.wrap(json, start, position - start))
-                    .toString();
-        } catch (CharacterCodingException malformed) {
+        if (chars == null) {
+            chars = CharBuffer.allocate(json.length); // no character of UTF-8 has fewer bytes than Java has chars
+        }
+        bytes.limit(position).position(start);
+        if (decoder.reset().decode(bytes, chars.clear(), true).isError()) {
             throw inString("bytes that are not UTF-8", start);
         }
+        String text = unescaped(chars.array(), chars.position(), start);
+        if (hasLoneSurrogate(text)) {
+            throw inString("half of a surrogate pair", start);
+        }
+        return text;
     }
 
-    private static String unescaped(String text, int start) throws FormatFault {
-        StringBuilder plain = new StringBuilder(text.length());
-        for (int i = 0; i < text.length(); i++) {
-            char c = text.charAt(i);
+    /** The first {@code length} of these characters, with each escape in place replaced by what it stands for. */
+    private static String unescaped(char[] text, int length, int start) throws FormatFault {
+        int end = 0;
+        for (int i = 0; i < length; i++) {
+            char c = text[i];
             if (c == '\\') {
-                c = text.charAt(++i);
+                c = text[++i];
                 int known = "\"\\/bfnrt".indexOf(c);
                 if (c == 'u') {
-                    c = fourDigits(text, i + 1, start);
+                    c = fourDigits(text, i + 1, length, start);
                     i += 4;
                 } else if (known >= 0) {
                     c = "\"\\/\b\f\n\r\t".charAt(known);
@@ -132,19 +140,15 @@ final class JsonScanner {
                     throw inString("an escape that JSON does not know", start);
                 }
             }
-            plain.append(c);
+            text[end++] = c;
         }
-        String unescaped = plain.toString();
-        if (hasLoneSurrogate(unescaped)) {
-            throw inString("half of a surrogate pair", start);
-        }
-        return unescaped;
+        return new String(text, 0, end);
     }
 
-    private static char fourDigits(String text, int from, int start) throws FormatFault {
+    private static char fourDigits(char[] text, int from, int length, int start) throws FormatFault {
         int value = 0;
         for (int i = from; i < from + 4; i++) {
-            char c = i < text.length() ? text.charAt(i) : 0;
+            char c = i < length ? text[i] : 0;
             int digit = c < 128 ? Character.digit(c, 16) : -1; // other scripts have digits, too
             if (digit < 0) {
                 throw inString("\\u without four digits", start);

@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
 import io.github.backnorm.internal.Updates;
+import java.util.ArrayList;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
@@ -49,17 +50,20 @@ public final class Optimizer {
     /** Each so many steps of a parameter, subnormal memory is flushed: far fewer than memory takes to become so. */
     private static final int FLUSH_INTERVAL = 64;
 
+    private static final String STEPS = "steps";
+
     private final String rule;
     private final Function<Matrix, Update> updates;
     private final double weightDecay;
     private double rate;
-    private final Map<Parameter, Update> updateOf = new WeakHashMap<>(); // parameters are equal by identity
+    private Map<Parameter, Update> updateOf = new WeakHashMap<>(); // parameters are equal by identity
 
     /** A rule together with what it remembers of one parameter. */
     private abstract static class Update {
         /** What it remembers, by name; each step changes the entries. */
         final Map<String, Matrix> memory = new LinkedHashMap<>();
 
+        /** Makes a step, without allocating: what has begun must not fail. */
         abstract void apply(double keep, double rate, double[] w, double[] g, double[] updated);
 
         /** The entries of a new matrix to remember. */
@@ -67,6 +71,11 @@ public final class Optimizer {
             Matrix zeros = Matrix.zeros(rows, columns);
             memory.put(name, zeros);
             return zeros.data();
+        }
+
+        /** Whether it remembers a step; else the memory is zeros, for one that failed before it began. */
+        final boolean hasSteps() {
+            return memory.containsKey(STEPS) && memory.get(STEPS).get(0, 0) > 0;
         }
 
         /** The memory under the names that a state has for it. */
@@ -119,7 +128,7 @@ public final class Optimizer {
     private static final class Momentum extends Update {
         private final double momentum;
         private final double[] b;
-        private final double[] steps = zeros("steps", 1, 1);
+        private final double[] steps = zeros(STEPS, 1, 1);
 
         Momentum(double momentum, Matrix value) {
             this.momentum = momentum;
@@ -128,9 +137,8 @@ public final class Optimizer {
 
         @Override
         void apply(double keep, double rate, double[] w, double[] g, double[] updated) {
-            steps[0]++;
             Updates.descend(keep, rate, momentum, b, w, g, updated);
-            if (steps[0] % FLUSH_INTERVAL == 0) {
+            if (++steps[0] % FLUSH_INTERVAL == 0) {
                 Updates.flushSubnormal(b);
             }
         }
@@ -180,7 +188,7 @@ public final class Optimizer {
         private final double epsilon;
         private final double[] m;
         private final double[] v;
-        private final double[] steps = zeros("steps", 1, 1);
+        private final double[] steps = zeros(STEPS, 1, 1);
 
         Adam(double beta1, double beta2, double epsilon, Matrix value) {
             this.beta1 = beta1;
@@ -236,9 +244,9 @@ public final class Optimizer {
     }
 
     /**
-     * Updates every parameter from its value and its gradient. After a refusal all parameters, and what is remembered
-     * of them, are as before. A gradient stays in place and is used again by a second step without a {@code backward}
-     * between, as a line search wants it.
+     * Updates every parameter from its value and its gradient. After a refusal, or an {@link OutOfMemoryError}, all
+     * parameters, and what is remembered of them, are as before. A gradient stays in place and is used again by a
+     * second step without a {@code backward} between, as a line search wants it.
      *
      * @param parameters the parameters, each one once
      * @throws IllegalArgumentException if a parameter occurs twice
@@ -247,14 +255,26 @@ public final class Optimizer {
     public void step(List<Parameter> parameters) {
         Parameter.requireGradients(parameters, "Optimizer.step");
         double keep = 1 - rate * weightDecay;
-        for (Parameter parameter : parameters) {
+        List<Change> changes = new ArrayList<>();
+        for (Parameter parameter : parameters) { // all memory is allocated before anything changes
             Matrix value = parameter.value();
-            double[] updated = new double[value.data().length];
-            updateOf.computeIfAbsent(parameter, absent -> updates.apply(value))
-                    .apply(keep, rate, value.data(), parameter.ownGradient().data(), updated);
-            parameter.setValue(Matrix.wrap(value.rows(), value.columns(), updated));
+            Update update = updateOf.computeIfAbsent(parameter, absent -> updates.apply(value));
+            changes.add(new Change(parameter, update, Matrix.zeros(value.rows(), value.columns())));
+        }
+        for (Change change : changes) {
+            Parameter parameter = change.parameter;
+            change.update.apply(
+                    keep,
+                    rate,
+                    parameter.value().data(),
+                    parameter.ownGradient().data(),
+                    change.updated.data());
+            parameter.setValue(change.updated);
         }
     }
+
+    /** A step of one parameter, its value after it yet to be computed. */
+    private record Change(Parameter parameter, Update update, Matrix updated) {}
 
     /**
      * {@return what is remembered of a layer's parameters, by name, for {@link #restore} of an optimizer with the same
@@ -276,7 +296,7 @@ public final class Optimizer {
         Map<String, Matrix> state = new LinkedHashMap<>();
         Network.parametersByName(layer).forEach((name, parameter) -> {
             Update update = updateOf.get(parameter);
-            if (update != null) {
+            if (update != null && update.hasSteps()) {
                 update.memory(name)
                         .forEach((what, live) -> state.put(what, Matrix.of(live.rows(), live.columns(), live.data())));
             }
@@ -313,8 +333,10 @@ public final class Optimizer {
         requireState(copy, memories);
         memories.forEach(
                 (name, live) -> System.arraycopy(copy.get(name).data(), 0, live.data(), 0, live.data().length));
-        parameters.values().forEach(updateOf::remove);
-        updateOf.putAll(restored);
+        Map<Parameter, Update> all = new WeakHashMap<>(updateOf);
+        parameters.values().forEach(all::remove);
+        all.putAll(restored);
+        updateOf = all;
     }
 
     private static void requireState(Map<String, Matrix> state, Map<String, Matrix> expected) {

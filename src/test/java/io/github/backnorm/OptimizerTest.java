@@ -158,6 +158,46 @@ final class OptimizerTest {
         assertThat(late.value()).isEqualTo(afterTwo);
     }
 
+    /** Steps a small parameter together with one for which memory lacks, then alone; prints what differs from alone. */
+    static final class StepWithoutMemory {
+        public static void main(String[] arguments) {
+            Matrix huge = Matrix.zeros(3 << 10, 1 << 10);
+            Parameter large = new Parameter("large", huge);
+            large.setGradient(huge);
+            Stream<Optimizer> optimizers = Stream.of(
+                    Optimizer.sgd(0.1),
+                    Optimizer.sgd(0.1, 0.9), // has no memory for b
+                    Optimizer.adam(0.1));
+            optimizers.forEach(optimizer -> {
+                Scale layer = new Scale(Matrix.ofRow(1, 1));
+                layer.factor().setGradient(Matrix.ofRow(2, 4));
+                for (int step = 0; step < 2; step++) {
+                    Matrix value = layer.factor().value();
+                    Map<String, Matrix> state = optimizer.state(layer);
+                    try {
+                        optimizer.step(List.of(layer.factor(), large));
+                        System.out.println("there is memory");
+                    } catch (OutOfMemoryError expected) {
+                        if (!layer.factor().value().equals(value)
+                                || !optimizer.state(layer).equals(state)) {
+                            System.out.println(optimizer + " has made step " + step);
+                        }
+                    }
+                    optimizer.step(layer.parameters());
+                }
+            });
+            System.out.println("end");
+        }
+    }
+
+    /** The value of the large parameter takes 24 of 40 MB, and a new one as many. */
+    @Test
+    void step_noMemoryForALaterParameter_nothingChanged() {
+        assertThat(ChildJvm.run(StepWithoutMemory.class, "-Xmx40m", "-XX:+UseSerialGC")
+                        .lines())
+                .containsExactly("end");
+    }
+
     static Stream<Supplier<Optimizer>> remembering() {
         return Stream.of(() -> Optimizer.sgd(0.1, 0.9), () -> Optimizer.adam(0.1));
     }

@@ -353,11 +353,16 @@ public final class Safetensors {
     /**
      * Writes this content to a file atomically: it writes a temporary file beside it, forces that to the disk and then
      * renames it. A crash leaves the old file or the new one, and perhaps the temporary one, whose name ends with
-     * {@code .tmp}. A symbolic link to a file is followed. The file has the permissions of a newly created one.
+     * {@code .tmp}. After the return even a power cut leaves the new one, where the platform can force a folder to the
+     * disk: Windows cannot.
+     *
+     * <p>A symbolic link to a file is followed. A file that is replaced passes its POSIX permissions on, from the
+     * first byte of the temporary file; its owner and group are those of a new file.
      *
      * @param file the file; replaced if it exists
      * @throws IllegalArgumentException if names and metadata make a header of more than 100 MB
-     * @throws IOException if the file cannot be written or is not a regular file; an old one stays as it was
+     * @throws IOException if the file cannot be written, is not a regular file, or the thread is interrupted; the
+     *     message names the file, and an old one stays as it was
      */
     public void writeTo(Path file) throws IOException {
         Checks.requireNonNull(file, "Safetensors.writeTo", "file");

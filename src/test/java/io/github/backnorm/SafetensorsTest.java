@@ -12,26 +12,35 @@ import java.io.FileInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
+import java.net.URI;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystem;
 import java.nio.file.FileSystemException;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.GZIPOutputStream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -792,6 +801,109 @@ final class SafetensorsTest {
         content.writeTo(link);
         assertThat(link).isSymbolicLink();
         assertThat(Safetensors.read(file)).isEqualTo(content);
+    }
+
+    /** A zip file system; it replaces no file unless it is asked to. */
+    @Test
+    void writeTo_otherFileSystemTwice_replacesTheFile() throws IOException {
+        URI zip = URI.create("jar:" + folder.resolve("file.zip").toUri());
+        try (FileSystem files = FileSystems.newFileSystem(zip, Map.of("create", "true"))) {
+            Path file = files.getPath("without a folder");
+            Safetensors.of(Map.of("a", Matrix.ofRow(1))).writeTo(file);
+            Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(2)));
+            content.writeTo(file);
+            assertThat(Safetensors.read(file)).isEqualTo(content);
+            try (Stream<Path> all = Files.list(files.getPath("/"))) {
+                assertThat(all).containsExactly(file.toAbsolutePath());
+            }
+        }
+    }
+
+    /** The second is more open than the usual umask lets a new file be, and the third cannot be opened for writing. */
+    @ParameterizedTest
+    @ValueSource(strings = {"rw-------", "rw-rw-rw-", "r--r-----"})
+    void writeTo_existingFile_keepsItsPermissions(String permissions) throws IOException {
+        Path file = write(Safetensors.of(Map.of()));
+        Files.setPosixFilePermissions(file, PosixFilePermissions.fromString(permissions));
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.ofRow(2)));
+        content.writeTo(file);
+        assertThat(Safetensors.read(file)).isEqualTo(content);
+        assertThat(PosixFilePermissions.toString(Files.getPosixFilePermissions(file)))
+                .isEqualTo(permissions);
+    }
+
+    @Test
+    void writeTo_newFile_hasThePermissionsOfAnyNewFile() throws IOException {
+        Path other = Files.write(folder.resolve("other"), new byte[0]);
+        assertThat(Files.getPosixFilePermissions(write(Safetensors.of(Map.of()))))
+                .isEqualTo(Files.getPosixFilePermissions(other));
+    }
+
+    /** Others cannot read the temporary file either. */
+    @Test
+    @Timeout(60)
+    void writeTo_privateFile_isPrivateWhileItIsWritten() throws IOException {
+        Path file = write(Safetensors.of(Map.of()));
+        Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-------"));
+        Safetensors content = Safetensors.of(Map.of("a", Matrix.zeros(1000, 1000)));
+        AtomicBoolean seen = new AtomicBoolean();
+        CompletableFuture<Void> writer = CompletableFuture.runAsync(() -> {
+            while (!seen.get()) {
+                try {
+                    content.writeTo(file);
+                } catch (IOException e) {
+                    throw new UncheckedIOException(e);
+                }
+            }
+        });
+        Set<String> permissions = new HashSet<>();
+        while (!seen.get()) {
+            for (Path path : files()) {
+                if (path.toString().endsWith(".tmp")) {
+                    try {
+                        permissions.add(PosixFilePermissions.toString(Files.getPosixFilePermissions(path)));
+                        seen.set(Files.size(path) > 0);
+                    } catch (NoSuchFileException renamed) {
+                        seen.set(false); // meanwhile: the next one
+                    }
+                }
+            }
+        }
+        writer.join();
+        assertThat(permissions).containsExactly("rw-------");
+    }
+
+    /** Folders so deep that the path of a file with a short name is not too long, and that of the temporary one is. */
+    @Test
+    void writeTo_temporaryFileCannotBeMade_exceptionNamesTheFile() throws IOException {
+        Path deep = folder;
+        for (int length : new int[] {200, 40}) {
+            for (boolean tooLong = false; !tooLong; ) {
+                try {
+                    deep = Files.createDirectory(deep.resolve("d".repeat(length)));
+                } catch (FileSystemException e) {
+                    tooLong = true;
+                }
+            }
+        }
+        Path file = deep.resolve("f");
+        assertThatThrownBy(() -> Safetensors.of(Map.of()).writeTo(file))
+                .isExactlyInstanceOf(FileSystemException.class)
+                .hasMessage(file + ": File name too long");
+        assertThat(file).doesNotExist();
+    }
+
+    @Test
+    void writeTo_threadIsInterrupted_exceptionSaysSoAndTheOldFileStays() throws IOException {
+        Safetensors old = Safetensors.of(Map.of("a", Matrix.ofRow(1)));
+        Path file = write(old);
+        Thread.currentThread().interrupt();
+        assertThatThrownBy(() -> Safetensors.of(Map.of()).writeTo(file))
+                .isExactlyInstanceOf(FileSystemException.class)
+                .hasMessage(file + ": ClosedByInterruptException");
+        assertThat(Thread.interrupted()).isTrue();
+        assertThat(Safetensors.read(file)).isEqualTo(old);
+        assertThat(files()).containsExactly(file);
     }
 
     private List<Path> files() throws IOException {

@@ -13,10 +13,13 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.nio.file.attribute.FileAttribute;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Collections;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.UUID;
 import java.util.function.Predicate;
@@ -86,10 +89,7 @@ public final class SafetensorsFile {
         return SafetensorsHeader.format(tensors, metadata);
     }
 
-    /**
-     * Writes a temporary file, forces it to the disk and renames it in one step, so that a crash leaves the old file or
-     * the new one.
-     */
+    /** Writes a file, which is replaced in one step, so that a crash leaves the old one or the new one. */
     public void write(byte[] header, Path file) throws IOException {
         Path target = Files.exists(file) ? file.toRealPath() : file.toAbsolutePath(); // a link stays a link
         if (Files.exists(target) && !Files.isRegularFile(target)) {
@@ -98,17 +98,47 @@ public final class SafetensorsFile {
         if (!Files.isDirectory(target.getParent())) {
             throw new NoSuchFileException(file.toString(), null, "not in a directory that exists");
         }
+        try {
+            replace(target, header);
+        } catch (IOException e) { // names the temporary file, or none
+            String reason = e instanceof FileSystemException known ? known.getReason() : e.getMessage();
+            String named = reason == null ? e.getClass().getSimpleName() : reason;
+            FileSystemException fault = new FileSystemException(file.toString(), null, named);
+            fault.initCause(e);
+            throw fault;
+        }
+    }
+
+    /** Writes a temporary file, forces it to the disk, renames it, and forces its name. */
+    private void replace(Path target, byte[] header) throws IOException {
+        Set<StandardOpenOption> create = Set.of(StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+        FileAttribute<?>[] permissions = permissions(target);
         Path temporary = target.resolveSibling(".safetensors-" + UUID.randomUUID() + ".tmp");
         try {
-            try (FileChannel channel =
-                    FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+            try (FileChannel channel = FileChannel.open(temporary, create, permissions)) {
+                for (FileAttribute<?> kept : permissions) { // the process may have masked them
+                    Files.setAttribute(temporary, kept.name(), kept.value());
+                }
                 write(header, Channels.newOutputStream(channel));
                 channel.force(true);
             }
-            Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+            Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } finally {
             Files.deleteIfExists(temporary);
         }
+        try (FileChannel folder = FileChannel.open(target.getParent())) {
+            folder.force(true);
+        } catch (IOException e) {
+            return; // on Windows, say, a folder is not opened; the file is written
+        }
+    }
+
+    /** The permissions of a file; none of a new one, or where there are none. */
+    private static FileAttribute<?>[] permissions(Path file) throws IOException {
+        return Files.exists(file)
+                        && file.getFileSystem().supportedFileAttributeViews().contains("posix")
+                ? new FileAttribute<?>[] {PosixFilePermissions.asFileAttribute(Files.getPosixFilePermissions(file))}
+                : new FileAttribute<?>[0];
     }
 
     /** Writes to a stream, which stays open. */

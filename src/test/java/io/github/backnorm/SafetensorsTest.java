@@ -134,6 +134,37 @@ final class SafetensorsTest {
         assertThat(Files.readAllBytes(file)).isEqualTo(SafetensorsFuzz.file(header, data));
     }
 
+    @Test
+    void writeTo_nothing_isTheFormatByteForByte() throws IOException {
+        assertThat(bytes(Safetensors.of(Map.of()))).isEqualTo(SafetensorsFuzz.file("{}      ", new byte[0]));
+    }
+
+    /** The writer puts the empty one first, by its name; in a header of others it may be the last. */
+    @Test
+    void read_emptyTensorAfterFullOneAtItsBegin_isAccepted() throws IOException {
+        String header = "{\"b\":" + tensor("U8", "[2]", "[0,2]") + ",\"a\":" + tensor("U8", "[0]", "[0,0]") + "}";
+        assertThat(read(SafetensorsFuzz.file(header, new byte[] {3, 4})).state())
+                .isEqualTo(Map.of("b", Matrix.ofRow(3, 4), "a", Matrix.zeros(1, 0)));
+    }
+
+    static List<Arguments> escapes() {
+        return List.of(
+                arguments("\\n", "\n"),
+                arguments("é\\n", "é\n"),
+                arguments("\\u00e9€", "é€"),
+                arguments("€\\/\\\"\\\\\\b\\f\\r\\t", "€/\"\\\b\f\r\t"),
+                arguments("\\uD83D\\ude00é", "😀é"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("escapes")
+    void read_escapes_areWhatTheyStandFor(String escaped, String text) throws IOException {
+        String header =
+                "{\"__metadata__\":{\"before\":\"é\",\"%s\":\"%s\",\"after\":\"x\"}}".formatted(escaped, escaped);
+        assertThat(read(SafetensorsFuzz.file(header, new byte[0])).metadata())
+                .isEqualTo(Map.of("before", "é", text, text, "after", "x"));
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"dtypes", "types", "sequential-logits", "trained-logits", "trained"})
     void writeTo_fileOfPython_givesItsBytesBack(String name) throws IOException {
@@ -190,6 +221,7 @@ final class SafetensorsTest {
             value = {
                 "[]; 1; 1",
                 "[6]; 1; 6",
+                "[9]; 1; 9",
                 "[0]; 1; 0",
                 "[2,3]; 2; 3",
                 "[1,2,3]; 2; 3",
@@ -484,6 +516,10 @@ final class SafetensorsTest {
                 arguments("{\"a\":[[[[", inA + "byte 5 of the header is [, expected {"),
                 arguments("{a:1}", "byte 1 of the header is a, expected a string"),
                 arguments("{\"a\u0001\":1}", "byte 3 of the header is 0x01, expected no control character in a string"),
+                arguments("{\"a\u0000\":1}", "byte 3 of the header is 0x00, expected no control character in a string"),
+                arguments("{é", "byte 1 of the header is 0xc3, expected a string"),
+                arguments("{\u007f", "byte 1 of the header is 0x7f, expected a string"),
+                arguments("{\"\\u123٣\":1}", "the string at byte 1 of the header has \\u without four digits"),
                 arguments("{\"\\x\":1}", "the string at byte 1 of the header has an escape that JSON does not know"),
                 arguments("{\"\\u12g4\":1}", "the string at byte 1 of the header has \\u without four digits"),
                 arguments("{\"\\u123\":1}", "the string at byte 1 of the header has \\u without four digits"),
@@ -504,6 +540,12 @@ final class SafetensorsTest {
                         "{\"a\":{\"data_offsets\":[0,0],\"data_offsets\":[0,0]}}",
                         inA + "the key \"data_offsets\" occurs twice"),
                 arguments("{\"a\":{\"type\":1}}", inA + "a key is \"type\", expected dtype, shape or data_offsets"),
+                arguments(
+                        "{\"a\":{\"shape\":[],\"data_offsets\":[0,8]}}",
+                        inA + "dtype, shape or data_offsets is missing"),
+                arguments(
+                        "{\"a\":{\"dtype\":\"F64\",\"data_offsets\":[0,8]}}",
+                        inA + "dtype, shape or data_offsets is missing"),
                 arguments("{\"a\":{\"dtype\":\"F64\",\"shape\":[]}}", inA + "dtype, shape or data_offsets is missing"),
                 arguments(
                         "{\"a\":" + tensor("F8_E4M3", "[16]", "[0,16]") + "}",

@@ -14,7 +14,8 @@ import java.util.concurrent.TimeUnit;
 
 /** Runs a class of the library or of its tests in a JVM of its own, on the class path. */
 public final class ChildJvm {
-    private static final int MINUTES = 3;
+    /** When it hangs. The longest computes for 20 seconds, and on a loaded machine waits for most of the time. */
+    private static final int MINUTES = 30;
 
     /** All that the JVM has printed, errors and warnings included. */
     private final String output;

@@ -117,6 +117,20 @@ final class BatchNormTest {
                 .isEqualTo(Matrix.of(3, 2, 3, 4.5, infinity, -infinity, Double.NaN, 0.5));
     }
 
+    /** What infer has computed before is for other quantities then. */
+    @Test
+    void infer_onlyOneOfItsQuantitiesReplaced_usesTheNewOne() {
+        BatchNorm layer = layer(0, Matrix.ofRow(1), Matrix.ofRow(0)); // mean 0 and variance 1
+        Matrix x = Matrix.ofRow(3);
+        assertThat(layer.infer(x)).isEqualTo(Matrix.ofRow(3));
+        layer.gamma().setValue(Matrix.ofRow(2));
+        assertThat(layer.infer(x)).isEqualTo(Matrix.ofRow(6));
+        layer.beta().setValue(Matrix.ofRow(5));
+        assertThat(layer.infer(x)).isEqualTo(Matrix.ofRow(11));
+        layer.setRunningStatistics(Matrix.ofRow(1), layer.runningVariance());
+        assertThat(layer.infer(x)).isEqualTo(Matrix.ofRow(9));
+    }
+
     @ParameterizedTest
     @CsvSource({"0, 8, 16", "0.25, 6.5, 12.25", "1, 2, 1"})
     void forward_momentum_isTheWeightOfTheBatch(double momentum, double mean, double variance) {

@@ -58,6 +58,15 @@ final class FoldedNetworkTest {
         assertThat(folded.bias().value()).isEqualTo(Matrix.ofRow(2.5, 1, 3, 7));
     }
 
+    /** √(½ + ½) is 1. */
+    @Test
+    void folded_varianceEqualsEpsilon_divides() {
+        BatchNorm norm = new BatchNorm(1, 0.5, 0.1);
+        norm.setRunningStatistics(Matrix.ofRow(1), Matrix.ofRow(0.5));
+        Network folded = new Network(new Affine(Matrix.ofRow(2), Matrix.ofRow(4)), norm).folded();
+        assertThat(folded.state()).isEqualTo(Map.of("0.weight", Matrix.ofRow(2), "0.bias", Matrix.ofRow(3)));
+    }
+
     @Test
     void folded_affineWithoutBias_isThatOfZeroBias() {
         Matrix weight = Matrices.uniform(3, 2, 1);

@@ -227,6 +227,17 @@ final class GradientCheckTest {
     }
 
     @Test
+    void run_dxOfAnotherShape_refusedAndStateAsBefore() {
+        Affine affine = new Affine(3, 4, new Random(SEED));
+        Map<String, Matrix> before = affine.state();
+        Layer wrong = new Altered(affine, Matrix::transpose);
+        assertThatThrownBy(() -> GradientCheck.run(wrong, X, GradientCheckTest::loss, LOSS_GRADIENT))
+                .isExactlyInstanceOf(IllegalArgumentException.class)
+                .hasMessage("GradientCheck.run: gradient of x is 3x5, expected 5x3");
+        assertThat(affine.state()).isEqualTo(before);
+    }
+
+    @Test
     void run_nothingToCheck_saysSo() {
         GradientCheck check = GradientCheck.run(new ReLU(), Matrix.zeros(0, 3), GradientCheckTest::loss, LOSS_GRADIENT);
         assertThat(check.worstError()).isNaN();

@@ -482,6 +482,9 @@ final class LayerTest {
                         "Bare.restore: a is 2x1, expected 1x2; b is missing, expected 2x2; d is unexpected",
                         layer -> layer.restore(Map.of("d", X, "c", Matrix.ofRow(9), "a", Matrix.zeros(2, 1)))),
                 new Refusal(
+                        "Bare.restore: b is 2x1, expected 2x2",
+                        layer -> layer.restore(with(state, "b", Matrix.zeros(2, 1)))),
+                new Refusal(
                         "Bare.restore: c is missing, expected 1x1",
                         layer -> layer.restore(with(with(state, "a", Matrix.ofRow(7, 7)), "c", null))));
     }

@@ -154,6 +154,41 @@ final class NetworkTest {
         assertThat(held).as("seed %d", SEED).isEqualTo(expected);
     }
 
+    /** A user's layer may keep what it is given; after any built-in layer and before any. */
+    @Test
+    void calls_usersLayersBetween_whatTheyHaveSeenStays() {
+        List<Matrix> seen = new ArrayList<>();
+        List<Matrix> copies = new ArrayList<>();
+        Consumer<Matrix> see = matrix -> {
+            seen.add(matrix);
+            copies.add(Matrix.of(matrix.rows(), matrix.columns(), matrix.toArray()));
+        };
+        UnaryOperator<Matrix> keep = matrix -> {
+            see.accept(matrix);
+            return matrix;
+        };
+        UnaryOperator<Matrix> copied = matrix -> keep.apply(matrix).times(1);
+        Network network = new Network(
+                batchNorm(3, SEED),
+                affine(3, 3, SEED + 1),
+                new Custom(keep, copied),
+                affine(3, 3, SEED + 2),
+                batchNorm(3, SEED + 3),
+                new Custom(keep, copied),
+                batchNorm(3, SEED + 4),
+                new ReLU(),
+                new Custom(keep, copied),
+                batchNorm(3, SEED + 5),
+                new Custom(copied, keep),
+                new ReLU(),
+                new Custom(copied, keep));
+        for (int step = 0; step < 3; step++) {
+            see.accept(network.forward(Matrices.uniform(4, 3, SEED + 10 + step)));
+            see.accept(network.backward(Matrices.uniform(4, 3, SEED + 20 + step)));
+        }
+        assertThat(seen).hasSize(3 * (2 * 5 + 2)).as("seed %d", SEED).isEqualTo(copies);
+    }
+
     /** Behind a ReLU the gradient is masked in place only where nobody but the network sees it. */
     @Test
     void backward_gradientOfTheCallerReachesTheRelu_leavesItUnchanged() {
@@ -718,6 +753,32 @@ final class NetworkTest {
 
         assertThatThrownBy(() -> network.restore(other)).isSameAs(thrown);
         assertThat(network.state()).isEqualTo(state);
+    }
+
+    /** It cannot take the old state back either, so the network is torn: the first refusal says why, with the other. */
+    @Test
+    void restore_refusesTheOldStateToo_bothAreTold() {
+        List<RuntimeException> thrown = new ArrayList<>();
+        Layer throwing = new Custom(x -> x, dy -> dy) {
+            @Override
+            public void restore(Map<String, Matrix> state) {
+                thrown.add(new IllegalStateException("refusal " + thrown.size()));
+                throw thrown.get(thrown.size() - 1);
+            }
+        };
+        Network network = new Network(throwing);
+        assertThatThrownBy(() -> network.restore(network.state()))
+                .hasMessage("refusal 0")
+                .satisfies(refusal -> assertThat(refusal.getSuppressed()).containsExactly(thrown.get(1)));
+    }
+
+    /** It has no simple name. */
+    @Test
+    void forward_anonymousLayer_namedByItsClass() {
+        Layer anonymous = new Custom(x -> null, dy -> dy) {};
+        assertThatThrownBy(() -> new Network(anonymous).forward(X))
+                .hasMessage("Network.forward: layer 0 (" + anonymous.getClass().getName()
+                        + "): y is null, expected a value");
     }
 
     /** What runs another forward of layer 0 (Affine), a refused one too, or of layer 1 (Network) or one inside it. */

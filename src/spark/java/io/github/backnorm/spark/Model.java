@@ -1,0 +1,97 @@
+package io.github.backnorm.spark;
+
+import io.github.backnorm.Affine;
+import io.github.backnorm.BatchNorm;
+import io.github.backnorm.Layer;
+import io.github.backnorm.Network;
+import io.github.backnorm.PyTorch;
+import io.github.backnorm.Safetensors;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.Serializable;
+import java.io.UncheckedIOException;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/** A network as bytes, which travel to executors; an executor makes the network of them once for all its tasks. */
+final class Model implements Serializable {
+    private static final long serialVersionUID = 1;
+
+    /** How many networks an executor keeps: few programs score with more at a time. */
+    private static final int MOST = 8;
+
+    private static final Map<String, Network> NETWORKS = new LinkedHashMap<>(MOST, 0.75f, true) {
+        private static final long serialVersionUID = 1;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, Network> eldest) {
+            return size() > MOST;
+        }
+    };
+
+    private static final int ANY = -1;
+
+    private final byte[] file;
+    private final String digest;
+    private final int inputs;
+
+    /** Refuses a network with a layer that is not built in. */
+    Model(Network network) {
+        inputs = inputs(network);
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try {
+            PyTorch.stateDict(network).writeTo(bytes);
+            file = bytes.toByteArray();
+            digest = HexFormat.of()
+                    .formatHex(MessageDigest.getInstance("SHA-256").digest(file));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException(e); // every JDK has it
+        }
+    }
+
+    /** The number of columns of x, or {@link #ANY} if no layer knows it. */
+    private static int inputs(Network network) {
+        for (Layer layer : network.layers()) {
+            int inputs = layer instanceof Affine affine
+                    ? affine.inputs()
+                    : layer instanceof BatchNorm norm
+                            ? norm.features()
+                            : layer instanceof Network inside ? inputs(inside) : ANY;
+            if (inputs != ANY) {
+                return inputs;
+            }
+        }
+        return ANY;
+    }
+
+    /** Whether the network has so many inputs, as far as that is known. */
+    boolean takes(int features) {
+        return inputs == ANY || inputs == features;
+    }
+
+    /** What {@link #takes} expects, for a message. */
+    String expected() {
+        return inputs == ANY ? "at least 1" : inputs + " (the network's inputs)";
+    }
+
+    /** The same network for all models in this JVM with the same bytes. */
+    Network network() {
+        synchronized (NETWORKS) {
+            return NETWORKS.computeIfAbsent(digest, key -> read());
+        }
+    }
+
+    private Network read() {
+        try {
+            return PyTorch.network(Safetensors.read(new ByteArrayInputStream(file)));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

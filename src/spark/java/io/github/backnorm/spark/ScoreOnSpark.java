@@ -8,6 +8,7 @@ import java.io.InputStream;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.FileSystem;
 import org.apache.hadoop.fs.Path;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
@@ -29,7 +30,6 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "ScoreOnSpark",
         description = "Adds a network's scores to the rows of a Parquet table.",
-        mixinStandardHelpOptions = true,
         showDefaultValues = true,
         sortOptions = false)
 public final class ScoreOnSpark implements Callable<Integer> {
@@ -81,6 +81,13 @@ public final class ScoreOnSpark implements Callable<Integer> {
             description = "where to run; default: what spark-submit says, else all cores of this machine")
     private String master;
 
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "say this")
+    @SuppressWarnings("UnusedVariable") // picocli reads it
+    private boolean help;
+
     private ScoreOnSpark() {}
 
     /**
@@ -107,17 +114,24 @@ public final class ScoreOnSpark implements Callable<Integer> {
         try (SparkSession session = Sessions.open("ScoreOnSpark", master)) {
             Configuration hadoop = session.sparkContext().hadoopConfiguration();
             Path folder = new Path(output);
-            if (folder.getFileSystem(hadoop).exists(folder)) {
+            FileSystem files = folder.getFileSystem(hadoop);
+            if (files.exists(folder)) {
                 throw new IllegalArgumentException("output " + output + " exists, expected a new folder");
             }
             Network network = read(new Path(model), hadoop);
-            Dataset<Row> rows = session.read().parquet(input);
-            new Scorer(unfolded ? network : network.folded())
-                    .score(rows, scores, features)
-                    .write()
-                    .parquet(output);
-            long count = session.read().parquet(output).count();
-            spec.commandLine().getOut().printf(Locale.ROOT, "%d rows with scores in %s%n", count, output);
+            Dataset<Row> scored = new Scorer(unfolded ? network : network.folded())
+                    .score(session.read().parquet(input), scores, features);
+            boolean done = false;
+            try {
+                scored.write().parquet(output);
+                done = true;
+            } finally {
+                if (!done) {
+                    files.delete(folder, false); // Spark leaves it, empty
+                }
+            }
+            long rows = session.read().parquet(output).count();
+            spec.commandLine().getOut().printf(Locale.ROOT, "%d rows with scores in %s%n", rows, output);
         }
         return 0;
     }

@@ -18,7 +18,7 @@ final class ScorerClusterTest {
         Network network = ScorerTest.network(1).folded();
         Matrix x = ScorerTest.gaussian(2500, new Random(2));
         try (SparkSession session = TestSessions.cluster(2)) {
-            for (int partitions : new int[] {1, 5, 64}) {
+            for (int partitions : new int[] {1, 64}) {
                 Dataset<Row> table = ScorerTest.table(session, x).repartition(partitions);
                 assertThat(ScorerTest.scores(new Scorer(network).score(table, "scores", "x")))
                         .as("%d partitions", partitions)

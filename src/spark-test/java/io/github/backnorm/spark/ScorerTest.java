@@ -4,6 +4,7 @@ import static org.apache.spark.sql.functions.array;
 import static org.apache.spark.sql.functions.col;
 import static org.apache.spark.sql.functions.lit;
 import static org.apache.spark.sql.functions.struct;
+import static org.apache.spark.sql.functions.when;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.catchThrowable;
@@ -38,6 +39,7 @@ import org.apache.spark.sql.types.Metadata;
 import org.apache.spark.sql.types.MetadataBuilder;
 import org.apache.spark.sql.types.StructField;
 import org.apache.spark.sql.types.StructType;
+import org.assertj.core.api.AbstractThrowableAssert;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -116,18 +118,17 @@ final class ScorerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 7, 64})
+    @ValueSource(ints = {1, 3, 64})
     void score_partitions_bitsOfInfer(int partitions) {
         Network network = network(1);
         Matrix x = gaussian(2500, new Random(2));
-        Dataset<Row> table = table(session, x).repartition(partitions);
+        Dataset<Row> table = table(session, x).repartition(partitions).cache();
         assertThat(table.javaRDD().getNumPartitions()).isEqualTo(partitions);
-        for (Network each : List.of(network, network.folded())) {
-            Scorer scorer = new Scorer(each);
-            assertThat(scores(scorer.score(table, "scores", "x"))).isEqualTo(each.infer(x));
-            assertThat(scores(scorer.score(columns(table), "scores", NAMES))).isEqualTo(each.infer(x));
-        }
-        assertThat(network.infer(x)).isNotEqualTo(network.folded().infer(x));
+
+        assertThat(scores(new Scorer(network).score(table, "scores", "x"))).isEqualTo(network.infer(x));
+        assertThat(scores(new Scorer(network.folded()).score(columns(table), "scores", NAMES)))
+                .isEqualTo(network.folded().infer(x))
+                .isNotEqualTo(network.infer(x));
     }
 
     @Test
@@ -210,15 +211,15 @@ final class ScorerTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tinyint", "smallint", "int", "bigint", "float", "double", "decimal(20,2)"})
-    void score_arraysOfNumericTypes_bitsOfInfer(String type) {
+    @ValueSource(strings = {"tinyint", "bigint", "float", "decimal(20,2)"})
+    void score_arraysOfOtherTypes_bitsOfInfer(String type) {
         Network network = network(5);
         Matrix x = gaussian(20, new Random(5)).map(Math::rint);
         Dataset<Row> table = table(session, x).withColumn("x", col("x").cast("array<" + type + ">"));
         Dataset<Row> scored = new Scorer(network).score(table, "scores", "x");
         assertThat(scores(scored)).isEqualTo(network.infer(x));
-        assertThat(scored.drop("scores").except(table).count()).isZero();
         assertThat(scored.schema().apply("x")).isEqualTo(table.schema().apply("x"));
+        assertThat(scored.first().getList(1)).isEqualTo(table.first().getList(1));
     }
 
     @Test
@@ -321,7 +322,7 @@ final class ScorerTest {
                 .hasMessage("Scorer.score: column Scores is there already, expected another name for the scores");
     }
 
-    private static org.assertj.core.api.AbstractThrowableAssert<?, ?> refused(Throwable failure) {
+    private static AbstractThrowableAssert<?, ?> refused(Throwable failure) {
         return assertThat(failure).isInstanceOf(IllegalArgumentException.class);
     }
 
@@ -332,8 +333,7 @@ final class ScorerTest {
     @Test
     void score_badRows_refusedByTask() {
         Dataset<Row> arrays = table(session, gaussian(2, new Random(21)));
-        Dataset<Row> one = columns(arrays)
-                .withColumn("c", org.apache.spark.sql.functions.when(col("id").equalTo(0), col("c")));
+        Dataset<Row> one = columns(arrays).withColumn("c", when(col("id").equalTo(0), col("c")));
         assertThat(taskRefusal(one, NAMES))
                 .isEqualTo("Scorer.score: c is null in the row with id = 1, expected a number");
         assertThat(taskRefusal(one.drop("id"), NAMES)).isEqualTo("Scorer.score: c is null, expected a number");

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import java.io.IOException;
+import java.util.Map;
 import java.util.Random;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Row;
@@ -17,7 +18,7 @@ final class ScorerClusterTest {
     void score_executors_bitsOfInfer() throws IOException {
         Network network = ScorerTest.network(1).folded();
         Matrix x = ScorerTest.gaussian(2500, new Random(2));
-        try (SparkSession session = TestSessions.cluster(2)) {
+        try (SparkSession session = TestSessions.cluster(2, Map.of())) {
             for (int partitions : new int[] {1, 64}) {
                 Dataset<Row> table = ScorerTest.table(session, x).repartition(partitions);
                 assertThat(ScorerTest.scores(new Scorer(network).score(table, "scores", "x")))

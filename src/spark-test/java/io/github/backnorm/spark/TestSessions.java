@@ -4,6 +4,7 @@ import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.apache.spark.sql.SparkSession;
@@ -25,19 +26,37 @@ final class TestSessions {
         return builder("local[2]").getOrCreate();
     }
 
+    /** The same, with so many partitions where nothing else is said. */
+    static SparkSession local(int parallelism) {
+        return builder("local[2]")
+                .config("spark.default.parallelism", parallelism)
+                .getOrCreate();
+    }
+
     /**
      * Tasks run in executors, JVMs of their own with a thread each and 1 GiB. They get Spark from this JVM's class path
      * and our classes from the two jars, as on a cluster; the tests' own classes they do not have.
      */
-    static SparkSession cluster(int executors) throws IOException {
+    static SparkSession cluster(int executors, Map<String, String> options) throws IOException {
         Files.createDirectories(Path.of(System.getenv("SPARK_HOME"), "jars")); // empty: Spark's launcher looks for it
         String spark = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
                 .filter(entry -> entry.endsWith(".jar"))
                 .collect(Collectors.joining(File.pathSeparator));
-        return builder("local-cluster[" + executors + ",1,1024]")
+        SparkSession.Builder builder = builder("local-cluster[" + executors + ",1,1024]")
                 .config("spark.executor.extraClassPath", spark)
-                .config("spark.jars", LIBRARY + "," + SPARK)
-                .getOrCreate();
+                .config("spark.jars", LIBRARY + "," + SPARK);
+        options.forEach(builder::config);
+        return builder.getOrCreate();
+    }
+
+    /** Kills an executor's JVM: the one that is the oldest. */
+    static void haltAnExecutor() {
+        ProcessHandle.current()
+                .descendants()
+                .filter(process -> process.info().command().orElse("").endsWith("java"))
+                .findFirst()
+                .orElseThrow()
+                .destroyForcibly();
     }
 
     private static SparkSession.Builder builder(String master) {

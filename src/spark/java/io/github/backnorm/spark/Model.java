@@ -70,6 +70,11 @@ final class Model implements Serializable {
         return ANY;
     }
 
+    /** The number of columns of x; 0 if no layer knows it. */
+    int inputs() {
+        return Math.max(inputs, 0);
+    }
+
     /** Whether the network has so many inputs, as far as that is known. */
     boolean takes(int features) {
         return inputs == ANY || inputs == features;

@@ -9,19 +9,16 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.IntPredicate;
-import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.spark.sql.Column;
 import org.apache.spark.sql.Dataset;
 import org.apache.spark.sql.Encoders;
 import org.apache.spark.sql.Row;
-import org.apache.spark.sql.types.ArrayType;
 import org.apache.spark.sql.types.DataType;
 import org.apache.spark.sql.types.DataTypes;
 import org.apache.spark.sql.types.NumericType;
 import org.apache.spark.sql.types.StructField;
-import org.apache.spark.sql.types.UserDefinedType;
 
 /**
  * Adds a network's scores to the rows of a Spark table.
@@ -91,14 +88,15 @@ public final class Scorer {
         Objects.requireNonNull(rows, "Scorer.score: rows is null, expected a value");
         Objects.requireNonNull(scores, "Scorer.score: scores is null, expected a name");
         Objects.requireNonNull(features, "Scorer.score: features is null, expected names of columns");
-        StructField[] fields = rows.schema().fields();
+        Columns columns = new Columns(rows, "Scorer.score");
+        StructField[] fields = columns.fields();
         for (StructField field : fields) {
             if (field.name().equalsIgnoreCase(scores)) {
-                throw refusal("column " + field.name(), "there already", "another name for the scores");
+                throw columns.refusal("column " + field.name(), "there already", "another name for the scores");
             }
         }
-        int[] at = indices(fields, features);
-        boolean inOne = holdsAll(fields[at[0]].dataType());
+        int[] at = indices(columns, features);
+        boolean inOne = Columns.holdsAll(fields[at[0]].dataType());
 
         // A row's boxed fields take longer than the network, its arrays do not; so numbers come and go as an array.
         IntPredicate isCarried = i -> inOne || indexOf(i, at) < 0 || !WITHIN_DOUBLE.contains(fields[i].dataType());
@@ -106,17 +104,16 @@ public final class Scorer {
         List<String> names = new ArrayList<>();
         for (int i = 0; i < fields.length; i++) {
             if (isCarried.test(i)) {
-                carried.add(number(i));
+                carried.add(Columns.number(i));
                 names.add(fields[i].name());
             }
         }
         if (!inOne) {
-            Stream<Column> doubles = IntStream.of(at).mapToObj(i -> number(i).cast(DataTypes.DoubleType));
+            Stream<Column> doubles =
+                    IntStream.of(at).mapToObj(i -> Columns.number(i).cast(DataTypes.DoubleType));
             carried.add(array(doubles.toArray(Column[]::new)).as("x"));
         }
-        Dataset<Row> numbered = rows.toDF(
-                        IntStream.range(0, fields.length).mapToObj(i -> "c" + i).toArray(String[]::new))
-                .select(columns(carried));
+        Dataset<Row> numbered = columns.numbered().select(toArray(carried));
         Dataset<Row> scored = numbered.mapPartitions(
                 new Scores(model, names, inOne ? at[0] : names.size(), features),
                 Encoders.row(numbered.schema().add("scores", DOUBLES, false)));
@@ -124,60 +121,37 @@ public final class Scorer {
         List<Column> result = new ArrayList<>();
         for (int i = 0; i < fields.length; i++) {
             Column column = isCarried.test(i)
-                    ? number(i)
+                    ? Columns.number(i)
                     : col("x").getItem(indexOf(i, at)).cast(fields[i].dataType());
             result.add(column.as(fields[i].name(), fields[i].metadata()));
         }
         result.add(col("scores").as(scores));
-        return scored.select(columns(result));
+        return scored.select(toArray(result));
     }
 
-    /** A column of the table by its number, for names may have dots, and occur twice. */
-    private static Column number(int index) {
-        return col("c" + index);
-    }
-
-    private static Column[] columns(List<Column> columns) {
+    private static Column[] toArray(List<Column> columns) {
         return columns.toArray(Column[]::new);
     }
 
     /** The numbers of the features' columns, which are such that the network can take them. */
-    private int[] indices(StructField[] fields, String... features) {
+    private int[] indices(Columns columns, String... features) {
         int[] at = new int[features.length];
         boolean inOne = false;
         for (int j = 0; j < at.length; j++) {
-            at[j] = index(fields, features[j]);
-            DataType type = fields[at[j]].dataType();
-            inOne = at.length == 1 && holdsAll(type);
+            at[j] = columns.index(features[j]);
+            DataType type = columns.fields()[at[j]].dataType();
+            inOne = at.length == 1 && Columns.holdsAll(type);
             if (!inOne && !(type instanceof NumericType)) {
-                throw refusal(
+                throw columns.refusal(
                         "column " + features[j],
                         type.simpleString(),
                         "a number; or an array of numbers or an ML vector, as the only column");
             }
         }
         if (at.length == 0 || !(inOne || model.takes(at.length))) {
-            throw refusal("number of features", at.length, model.expected());
+            throw columns.refusal("number of features", at.length, model.expected());
         }
         return at;
-    }
-
-    private static int index(StructField[] fields, String name) {
-        int[] found = IntStream.range(0, fields.length)
-                .filter(i -> fields[i].name().equals(name))
-                .toArray();
-        if (found.length != 1) {
-            String names = Stream.of(fields).map(StructField::name).collect(Collectors.joining(", "));
-            throw refusal("column " + name, found.length == 0 ? "missing" : "there twice", "one of " + names);
-        }
-        return found[0];
-    }
-
-    /** Whether a column of this type can hold all features of a row. */
-    private static boolean holdsAll(DataType type) {
-        return (type instanceof ArrayType array && array.elementType() instanceof NumericType)
-                || (type instanceof UserDefinedType<?> own
-                        && own.userClass().getName().equals(Scores.VECTOR));
     }
 
     private static int indexOf(int value, int... values) {
@@ -185,9 +159,5 @@ public final class Scorer {
                 .filter(i -> values[i] == value)
                 .findFirst()
                 .orElse(-1);
-    }
-
-    private static IllegalArgumentException refusal(String what, Object actual, String expected) {
-        return new IllegalArgumentException("Scorer.score: " + what + " is " + actual + ", expected " + expected);
     }
 }

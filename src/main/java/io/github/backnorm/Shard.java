@@ -47,9 +47,6 @@ import java.util.function.Supplier;
 public final class Shard {
     private static final String NEXT = "Shard.next";
 
-    /** In the place of an exchange's number: the begin of a step, before the first one. */
-    private static final int BEGIN = -1;
-
     private final Network network;
     private final int block; // NO_BLOCK for a follower
     private final int blocks;
@@ -67,7 +64,7 @@ public final class Shard {
 
     private final List<Step> steps;
     private final int[] columns; // of the input of each step
-    private final int state; // a hash of it
+    private final int hash; // of the network
     private final int pairs; // of gradients and the loss
     private final int singles;
 
@@ -84,9 +81,9 @@ public final class Shard {
     /** How to go on once there are the sums of the batch; these are null in the first call. */
     private Function<BlockSums, BlockSums> resume = nothing -> forward(0);
 
-    private ShardMessage.Exchange exchange; // of the last message; null before the first
-    private BlockSums sums; // what it says; null at the end
-    private int answered; // the number of the exchange whose sums the last call was given
+    private ShardMessage.Exchange given; // of what the last call was given; null in the first one
+    private ShardMessage.Exchange exchange; // of the message that it returned; null before the first call
+    private BlockSums sums; // what that message says; null at the end
 
     /**
      * Makes the shard of a block. The network does not change; later changes of it do not affect the shard.
@@ -132,9 +129,26 @@ public final class Shard {
         this.value = x;
         this.steps = Step.of(layers);
         this.columns = new int[steps.size()];
-        this.state = layers.stream().map(Layer::state).toList().hashCode();
+        this.hash = hash();
         this.pairs = 1 + size(true, where);
         this.singles = 1 + size(false, where);
+    }
+
+    /**
+     * A hash of the layers' types, states and settings: of networks that differ in them, messages are not merged.
+     * Nesting does not count, for a network that travels as a file of PyTorch comes back without it.
+     */
+    private int hash() {
+        List<Object> parts = new ArrayList<>();
+        for (Layer layer : layers) {
+            parts.add(Checks.typeName(layer));
+            parts.add(layer.state());
+            if (layer instanceof BatchNorm norm) {
+                parts.add(norm.epsilon());
+                parts.add(norm.momentum());
+            }
+        }
+        return parts.hashCode();
     }
 
     /** The number of entries of the biases, or of the other parameters whose gradients travel. */
@@ -191,17 +205,17 @@ public final class Shard {
      *     that has a layer of a user's type
      */
     public byte[] next(byte[] merged) {
-        ShardMessage given = merged == null ? null : ShardMessage.read(merged, NEXT, "merged");
-        int number = given == null ? BEGIN : given.number();
-        if (exchange == null || number != answered) {
-            if ((exchange == null) != (given == null)) {
+        ShardMessage message = merged == null ? null : ShardMessage.read(merged, NEXT, "merged");
+        ShardMessage.Exchange of = message == null ? null : message.exchange();
+        if (exchange == null || !Objects.equals(of, given)) {
+            if ((exchange == null) != (message == null)) {
                 throw Checks.refusal(
                         NEXT,
                         "merged",
-                        given == null ? "null" : "a message",
+                        message == null ? "null" : "a message",
                         exchange == null ? "null in the first call" : "the messages of exchange " + exchange.number());
             }
-            BlockSums batch = given == null ? null : given.ofBatch(exchange, NEXT);
+            BlockSums batch = message == null ? null : message.ofBatch(exchange, NEXT);
             if (shared != null && network.claim != claim) {
                 throw new IllegalStateException(NEXT + ": " + shared + " is of a user's type and keeps one pass, and"
                         + " another shard was made of the network; give each shard a network of its own");
@@ -211,9 +225,9 @@ public final class Shard {
                 throw new IllegalStateException(NEXT + ": an earlier call has failed; make the shard anew");
             };
             sums = work.apply(batch);
-            answered = number;
+            given = of;
             if (sums != null) {
-                exchange = new ShardMessage.Exchange(state, number + 1, blocks, sums);
+                exchange = new ShardMessage.Exchange(hash, of == null ? 0 : of.number() + 1, blocks, sums);
             }
         }
         return sums == null ? null : ShardMessage.of(exchange, block, sums);
@@ -258,7 +272,7 @@ public final class Shard {
         return await(sums, batch -> {
             rows = batch.singles()[0];
             if (rows == 0) {
-                throw Checks.refusal(NEXT, "number of rows in all blocks", 0, "at least 1");
+                throw Checks.refusal(where(), "number of rows in all blocks", 0, "at least 1");
             }
             return differentiateLoss();
         });
@@ -267,8 +281,8 @@ public final class Shard {
     private BlockSums differentiateLoss() {
         gradients = new BlockSums(pairs, singles);
         if (x.rows() > 0) {
-            Loss ofBlock = Checks.requireNonNull(loss(value), NEXT, "loss");
-            Checks.requireShape(ofBlock.gradient(), x.rows(), value.columns(), NEXT, "gradient of the loss");
+            Loss ofBlock = Checks.requireNonNull(loss(value), where(), "loss");
+            Checks.requireShape(ofBlock.gradient(), x.rows(), value.columns(), where(), "gradient of the loss");
             Loss partOfBatch = ofBlock.ofBatch(rows);
             gradients.put(partOfBatch.sum());
             gradients.put(ofBlock.count());
@@ -417,8 +431,7 @@ public final class Shard {
      * @param one a message of an exchange, or several merged
      * @param other another one of the same exchange
      * @throws IllegalArgumentException if they are of different exchanges, networks or numbers of blocks, if a block is
-     *     in
-     *     both, or if one is no message of this version
+     *     in both, or if one is no message of this version
      */
     public static byte[] merge(byte[] one, byte[] other) {
         return ShardMessage.merge(one, other, "Shard.merge");

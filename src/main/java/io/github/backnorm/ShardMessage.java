@@ -35,7 +35,7 @@ final class ShardMessage {
     /**
      * What all messages say that may be merged.
      *
-     * @param network a hash of the network's state
+     * @param network a hash of the network
      * @param number the number of the exchange in its step
      * @param blocks B
      * @param pairs the number of sums in two words
@@ -63,29 +63,43 @@ final class ShardMessage {
 
     /** The message of a block, or one of {@link #NO_BLOCK}. */
     static byte[] of(Exchange exchange, int block, BlockSums sums) {
-        ShardMessage message = new ShardMessage(exchange);
+        byte[] message = withHeader(exchange, block == NO_BLOCK ? 0 : 1);
         if (block != NO_BLOCK) {
-            ByteBuffer bytes = ByteBuffer.allocate((int) exchange.length()).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer bytes =
+                    littleEndian(message).position(HEADER).putInt(block).putInt(block + 1);
             bytes.asDoubleBuffer().put(sums.hi()).put(sums.lo()).put(sums.singles());
-            message.nodes.put(block, new Node(block, block + 1, bytes));
         }
-        return message.toBytes();
+        return message;
     }
 
     private byte[] toBytes() {
-        long length = HEADER + nodes.size() * (NODE + exchange.length());
+        byte[] message = withHeader(exchange, nodes.size());
+        ByteBuffer bytes = littleEndian(message).position(HEADER);
+        nodes.values().forEach(node -> bytes.putInt(node.from).putInt(node.to));
+        nodes.values().forEach(node -> bytes.put(node.sums.duplicate()));
+        return message;
+    }
+
+    /** A message of so many nodes, of which only the header is there. */
+    private static byte[] withHeader(Exchange exchange, int count) {
+        long length = HEADER + count * (NODE + exchange.length());
         if (length > Checks.MAX_ENTRIES) {
             throw Checks.refusal("Shard", "length of a message", length, "at most " + Checks.MAX_ENTRIES + " bytes");
         }
-        ByteBuffer bytes = ByteBuffer.allocate((int) length).order(ByteOrder.LITTLE_ENDIAN);
-        bytes.putInt(exchange.version).putInt(exchange.network).putInt(exchange.number);
-        bytes.putInt(exchange.blocks)
+        byte[] message = new byte[(int) length];
+        littleEndian(message)
+                .putInt(exchange.version)
+                .putInt(exchange.network)
+                .putInt(exchange.number)
+                .putInt(exchange.blocks)
                 .putInt(exchange.pairs)
                 .putInt(exchange.singles)
-                .putInt(nodes.size());
-        nodes.values().forEach(node -> bytes.putInt(node.from).putInt(node.to));
-        nodes.values().forEach(node -> bytes.put(node.sums.duplicate()));
-        return bytes.array();
+                .putInt(count);
+        return message;
+    }
+
+    private static ByteBuffer littleEndian(byte[] bytes) {
+        return ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** Reads a message. Nothing of the size that it claims is allocated. */
@@ -94,17 +108,22 @@ final class ShardMessage {
         if (message.length < HEADER) {
             throw fault(where, what, "has " + message.length + " bytes, expected at least " + HEADER);
         }
-        ByteBuffer bytes = ByteBuffer.wrap(message).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer bytes = littleEndian(message);
         Exchange exchange = new Exchange(
                 bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt());
         int count = bytes.getInt();
         if (exchange.version != VERSION) {
             throw fault(where, what, "is no message of a Shard of this version");
         }
-        if (exchange.number < 0 || exchange.blocks < 1 || exchange.pairs < 0 || exchange.singles < 0 || count < 0) {
+        if (exchange.number < 0
+                || exchange.blocks < 1
+                || exchange.pairs < 0
+                || exchange.singles < 0
+                || count < 0
+                || exchange.length() > Checks.MAX_ENTRIES) {
             throw fault(where, what, "has a damaged header");
         }
-        long length = count * (NODE + exchange.length()); // below 2^31·2^36
+        long length = count * (NODE + exchange.length());
         if (message.length - HEADER != length) {
             throw fault(where, what, "has " + message.length + " bytes, expected " + (HEADER + length));
         }
@@ -160,7 +179,7 @@ final class ShardMessage {
     static byte[] merge(byte[] one, byte[] other, String where) {
         ShardMessage merged = read(one, where, "one");
         ShardMessage second = read(other, where, "other");
-        merged.requireExchange(second.exchange, where, "other");
+        second.requireExchange(merged.exchange, where, "other");
         second.nodes.values().forEach(node -> merged.add(node, where));
         merged.addSiblings(0, merged.exchange.blocks);
         return merged.toBytes();
@@ -168,11 +187,11 @@ final class ShardMessage {
 
     private void requireExchange(Exchange expected, String where, String what) {
         if (!exchange.equals(expected)) {
-            String reason = exchange.network != expected.network
-                    ? "another network, or of one with other parameters"
-                    : exchange.blocks != expected.blocks
-                            ? "a batch of " + exchange.blocks + " blocks, expected " + expected.blocks
-                            : "exchange " + exchange.number + ", expected " + expected.number;
+            String reason = exchange.blocks != expected.blocks
+                    ? "a batch of " + exchange.blocks + " blocks, expected " + expected.blocks
+                    : exchange.network == expected.network && exchange.number != expected.number
+                            ? "exchange " + exchange.number + ", expected " + expected.number
+                            : "another network, or of one with other parameters";
             throw fault(where, what, "is of " + reason);
         }
     }
@@ -194,7 +213,7 @@ final class ShardMessage {
     }
 
     private ByteBuffer sum(ByteBuffer left, ByteBuffer right) {
-        ByteBuffer sum = ByteBuffer.allocate(left.capacity()).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer sum = littleEndian(new byte[left.capacity()]);
         int pairs = exchange.pairs * Double.BYTES;
         for (int at = 0; at < pairs; at += Double.BYTES) {
             DoubleDouble added = pair(left, at, pairs).plus(pair(right, at, pairs));
@@ -210,9 +229,8 @@ final class ShardMessage {
         return new DoubleDouble(sums.getDouble(at), sums.getDouble(at + pairs));
     }
 
-    /** The number of the exchange. */
-    int number() {
-        return exchange.number;
+    Exchange exchange() {
+        return exchange;
     }
 
     /** The sums over the whole batch. */

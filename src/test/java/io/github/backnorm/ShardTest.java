@@ -4,146 +4,335 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.function.Function;
+import java.util.function.Supplier;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+/** What a step in blocks computes. {@link ShardRefusalTest} has what it refuses. */
 @Tag("bits")
 final class ShardTest {
-    private static final int CLASSES = 3;
+    private static final int INPUTS = 5;
+    private static final int OUTPUTS = 3;
+    private static final int STEPS = 3;
 
-    @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8})
-    void next_oneBlock_bitsOfForwardAndBackward(long seed) {
+    /** Networks in which each kind of layer is at each end, and beside each other kind. */
+    @SuppressWarnings("ImmutableEnumChecker") // nothing changes the list, and the functions have no state
+    private enum Shape {
+        NO_LAYER,
+        AFFINE(random -> new Affine(INPUTS, OUTPUTS, random)),
+        RELU_ALONE(random -> new ReLU()),
+        BATCH_NORM_ALONE(random -> new BatchNorm(INPUTS)),
+        BATCH_NORM_FIRST(random -> new BatchNorm(INPUTS, 1e-3, 0.3), random -> new Affine(INPUTS, OUTPUTS, random)),
+        BATCH_NORM_LAST(random -> new Affine(INPUTS, OUTPUTS, random), random -> new BatchNorm(OUTPUTS)),
+        WITH_RELU_LAST(
+                random -> new Affine(INPUTS, OUTPUTS, random), random -> new BatchNorm(OUTPUTS), random -> new ReLU()),
+        BATCH_NORMS_IN_A_ROW(
+                random -> new Affine(INPUTS, OUTPUTS, random).withoutBias(),
+                random -> new BatchNorm(OUTPUTS, 1e-5, 1),
+                random -> new BatchNorm(OUTPUTS),
+                random -> new ReLU(),
+                random -> new BatchNorm(OUTPUTS)),
+        NO_COLUMNS(
+                random -> new Affine(INPUTS, 0, random),
+                random -> new BatchNorm(0),
+                random -> new Affine(0, 3, random)),
+        NESTED(
+                random -> new Network(),
+                random -> new Network(
+                        new Affine(INPUTS, 4, random),
+                        new Network(new ReLU(), new Affine(4, 6, random)),
+                        new BatchNorm(6)),
+                random -> new ReLU(),
+                random -> new Network(new Affine(6, OUTPUTS, random))),
+        OWN_LAYERS(
+                random -> new Scale(uniform(INPUTS, random)),
+                random -> new Affine(INPUTS, 4, random),
+                random -> new Scale(uniform(4, random)),
+                random -> new BatchNorm(4),
+                random -> new DelegatingLayer(new ReLU()),
+                random -> new Network(new DelegatingLayer(new Affine(4, OUTPUTS, random))),
+                random -> new BatchNorm(OUTPUTS),
+                random -> new ReLU(),
+                random -> new Scale(uniform(OUTPUTS, random)));
+
+        private final List<Function<Random, Layer>> layers;
+
+        @SafeVarargs
+        @SuppressWarnings("varargs")
+        Shape(Function<Random, Layer>... layers) {
+            this.layers = List.of(layers);
+        }
+
+        /** Chooses one of the losses, too. */
+        @SuppressWarnings("EnumOrdinal") // any number will do
+        long seed() {
+            return ordinal();
+        }
+
+        Network network() {
+            Random random = new Random(seed());
+            return new Network(layers.stream().map(layer -> layer.apply(random)).toArray(Layer[]::new));
+        }
+    }
+
+    private static Matrix uniform(int columns, Random random) {
+        return Matrix.generate(1, columns, (i, j) -> 0.5 + random.nextDouble());
+    }
+
+    private static Network randomNetwork(long seed) {
         Random random = new Random(seed);
-        Network network = network(random);
-        Matrix x = batch(2 + random.nextInt(80), random);
-        Network other = copy(network);
-
-        Function<Matrix, Loss> lossOf = loss(x, seed % 2 == 0);
-        Loss loss = lossOf.apply(network.forward(x));
-        network.backwardParameters(loss.gradient());
-        double ofShard = Blocks.of(x, x.rows()).step(other, y -> lossOf, random);
-
-        assertThat(ofShard).as("seed %d", seed).isEqualTo(loss.value());
-        assertSame(other, network, seed);
-    }
-
-    @ParameterizedTest
-    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
-    void next_anyOrderOfMerging_sameBits(long seed) {
-        Random random = new Random(seed);
-        Network network = network(random);
-        Matrix x = batch(2 + random.nextInt(120), random);
-        Blocks blocks = Blocks.random(x, random);
-        Network first = copy(network);
-        Network second = copy(network);
-
-        double loss = blocks.step(first, rows -> loss(rows, seed % 2 == 0), new Random(1));
-        double again = blocks.step(second, rows -> loss(rows, seed % 2 == 0), new Random(2));
-
-        assertThat(again).as("seed %d", seed).isEqualTo(loss);
-        assertSame(second, first, seed);
-    }
-
-    /** The rows of a batch in blocks. */
-    private record Blocks(List<Matrix> rows) {
-        static Blocks of(Matrix x, int... ends) {
-            List<Matrix> rows = new ArrayList<>();
-            int from = 0;
-            for (int end : ends) {
-                rows.add(
-                        x.selectRows(java.util.stream.IntStream.range(from, end).toArray()));
-                from = end;
-            }
-            return new Blocks(rows);
-        }
-
-        /** Blocks of any size, some without a row. */
-        static Blocks random(Matrix x, Random random) {
-            int[] ends =
-                    random.ints(random.nextInt(12), 0, x.rows() + 1).sorted().toArray();
-            ends = Arrays.copyOf(ends, ends.length + 1);
-            ends[ends.length - 1] = x.rows();
-            return of(x, ends);
-        }
-
-        /** A step, with messages merged in random order and grouping; returns the loss. */
-        double step(Network network, Function<Matrix, Function<Matrix, Loss>> lossOf, Random random) {
-            Shard driver = Shard.follower(network, rows.size());
-            List<Shard> shards = new ArrayList<>();
-            for (Matrix x : rows) {
-                shards.add(new Shard(network, shards.size(), rows.size(), x, lossOf.apply(x)));
-            }
-            byte[] batch = null;
-            for (byte[] merged = driver.next(null); merged != null; merged = driver.next(batch)) {
-                List<byte[]> messages = new ArrayList<>(List.of(merged));
-                for (Shard shard : shards) {
-                    messages.add(shard.next(batch));
-                }
-                while (messages.size() > 1) {
-                    Collections.shuffle(messages, random);
-                    messages.add(Shard.merge(messages.remove(0), messages.remove(0)));
-                }
-                batch = messages.get(0);
-            }
-            return driver.loss();
-        }
-    }
-
-    private static Network network(Random random) {
         List<Layer> layers = new ArrayList<>();
-        int columns = 5;
-        for (int i = random.nextInt(4); i > 0; i--) {
+        int columns = INPUTS;
+        for (int i = random.nextInt(5); i > 0; i--) {
             int next = 1 + random.nextInt(20);
-            layers.add(
-                    random.nextBoolean()
-                            ? new Affine(columns, next, random)
-                            : new Affine(columns, next, random).withoutBias());
+            Affine affine = new Affine(columns, next, random);
+            layers.add(random.nextBoolean() ? affine : affine.withoutBias());
             if (random.nextInt(4) > 0) {
                 layers.add(new BatchNorm(next));
+            }
+            if (random.nextInt(4) == 0) {
+                layers.add(new Scale(uniform(next, random)));
             }
             if (random.nextBoolean()) {
                 layers.add(new ReLU());
             }
+            if (random.nextInt(3) == 0) {
+                layers = new ArrayList<>(List.of(new Network(layers.toArray(Layer[]::new))));
+            }
             columns = next;
         }
-        Network front = new Network(layers.toArray(Layer[]::new));
-        return new Network(front, new BatchNorm(columns), new ReLU(), Affine.outputLayer(columns, CLASSES, random));
+        layers.add(Affine.outputLayer(columns, OUTPUTS, random));
+        return new Network(layers.toArray(Layer[]::new));
     }
 
-    /** Columns of different means, so that some pivots move. */
+    /** Columns of different means, so that some pivots move; one of them is constant. */
     private static Matrix batch(int rows, Random random) {
-        return Matrix.generate(rows, 5, (i, j) -> random.nextDouble() + (j % 2) * 1000);
+        double[] means = {0, 1000, 1e8, 0, 7};
+        return Matrix.generate(rows, INPUTS, (i, j) -> means[j] + (j == 4 ? 0 : random.nextDouble()));
     }
 
-    private static Function<Matrix, Loss> loss(Matrix x, boolean classes) {
-        return classes
-                ? y -> Loss.softmaxCrossEntropy(y, labels(x))
-                : y -> Loss.meanSquaredError(y, Matrix.generate(y.rows(), y.columns(), (i, j) -> x.get(i, j)));
+    /** One of three losses, of targets that belong to the rows. */
+    private static Function<Matrix, Function<Matrix, Loss>> loss(long seed) {
+        return x -> y -> {
+            Matrix targets = Matrix.generate(y.rows(), y.columns(), (i, j) -> (x.get(i, 0) * (j + 1)) % 1);
+            return switch ((int) (seed % 3)) {
+                case 0 -> Loss.meanSquaredError(y, targets);
+                case 1 -> Loss.softmaxCrossEntropy(y, targets);
+                default -> Loss.binaryCrossEntropy(y, targets);
+            };
+        };
     }
 
-    private static int[] labels(Matrix x) {
-        int[] labels = new int[x.rows()];
-        Arrays.setAll(labels, i -> (int) (x.get(i, 0) * CLASSES));
-        return labels;
+    // The bits
+
+    @ParameterizedTest
+    @EnumSource(Shape.class)
+    void next_oneBlock_bitsOfForwardAndBackward(Shape shape) {
+        assertBitsOfForwardAndBackward(() -> shape.network(), 37, shape.seed());
     }
 
-    private static Network copy(Network network) {
-        return PyTorch.network(PyTorch.stateDict(network));
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+    void next_oneBlockRandomNetwork_bitsOfForwardAndBackward(long seed) {
+        assertBitsOfForwardAndBackward(() -> randomNetwork(seed), 2 + (int) seed * 7, seed);
     }
 
-    private static void assertSame(Network actual, Network expected, long seed) {
+    /** With a momentum, so that what went wrong in one step shows in the next ones. */
+    private static void assertBitsOfForwardAndBackward(Supplier<Network> networks, int rows, long seed) {
+        Random random = new Random(seed);
+        Network expected = networks.get();
+        Network actual = networks.get();
+        Optimizer expectedOptimizer = Optimizer.sgd(0.01, 0.9);
+        Optimizer actualOptimizer = Optimizer.sgd(0.01, 0.9);
+        for (int step = 0; step < STEPS; step++) {
+            Matrix x = batch(rows, random);
+            Loss loss = loss(seed).apply(x).apply(expected.forward(x));
+            expected.backwardParameters(loss.gradient());
+
+            double ofShard = Blocks.ofSizes(x, rows).step(actual, networks, loss(seed), random);
+
+            assertThat(ofShard).as("step %d, seed %d", step, seed).isEqualTo(loss.value());
+            assertSame(actual, expected, "step " + step + ", seed " + seed);
+            expectedOptimizer.step(expected.parameters());
+            actualOptimizer.step(actual.parameters());
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(Shape.class)
+    void next_anyOrderOfMerging_sameBits(Shape shape) {
+        assertSameBits(() -> shape.network(), shape.seed());
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16})
+    void next_anyOrderOfMergingRandomNetwork_sameBits(long seed) {
+        assertSameBits(() -> randomNetwork(seed), seed);
+    }
+
+    private static void assertSameBits(Supplier<Network> networks, long seed) {
+        Random random = new Random(seed);
+        Network first = networks.get();
+        Network second = networks.get();
+        Optimizer ofFirst = Optimizer.adam(0.01);
+        Optimizer ofSecond = Optimizer.adam(0.01);
+        for (int step = 0; step < STEPS; step++) {
+            Blocks blocks = Blocks.random(batch(2 + random.nextInt(120), random), random);
+            String description = blocks + ", step " + step + ", seed " + seed;
+
+            double loss = blocks.step(first, networks, loss(seed), new Random(1));
+            double again = blocks.step(second, networks, loss(seed), new Random(2));
+
+            assertThat(again).as(description).isEqualTo(loss);
+            assertSame(second, first, description);
+            ofFirst.step(first.parameters());
+            ofSecond.step(second.parameters());
+        }
+    }
+
+    static Stream<int[]> sizes() {
+        return Stream.of(
+                new int[] {1, 1},
+                new int[] {0, 2, 0},
+                new int[] {0, 0, 8, 0},
+                new int[] {1, 31},
+                new int[] {29, 1, 0, 2},
+                IntStream.generate(() -> 1).limit(16).toArray());
+    }
+
+    /** Of small integers and powers of two every sum is exact, so the blocks do not matter. */
+    @ParameterizedTest
+    @MethodSource("sizes")
+    void next_sumsThatAreExact_bitsOfWholeBatch(int... sizes) {
+        Random random = new Random(1);
+        int rows = Arrays.stream(sizes).sum();
+        Matrix x = Matrix.generate(rows, INPUTS, (i, j) -> random.nextInt(9) - 4);
+        Function<Matrix, Function<Matrix, Loss>> loss =
+                part -> y -> Loss.meanSquaredError(y, Matrix.filled(y.rows(), y.columns(), 1));
+        Network expected = networkOfIntegers();
+        Loss whole = loss.apply(x).apply(expected.forward(x));
+        expected.backward(whole.gradient());
+        Network actual = networkOfIntegers();
+
+        double value = Blocks.ofSizes(x, sizes).step(actual, ShardTest::networkOfIntegers, loss, random);
+
+        assertThat(value).isEqualTo(whole.value());
+        assertSame(actual, expected, Arrays.toString(sizes));
+    }
+
+    private static Network networkOfIntegers() {
+        Random random = new Random(2);
+        Matrix w = Matrix.generate(INPUTS, 4, (i, j) -> random.nextInt(9) - 4);
+        return new Network(new Affine(w, Matrix.ofRow(1, 0, -1, 2)), new Scale(Matrix.ofRow(1, 2, -1, 3)), new ReLU());
+    }
+
+    /** Rounded in each block, or at each node of the tree, db would be 0 and the loss a quarter. */
+    @Test
+    void next_sumsThatCancel_biasGradientAndLossRoundedOnce() {
+        double big = 0x1p55;
+        double small = 0x1p-27;
+
+        assertThat(stepOfOneRowBlocks(big, 2, -big, 0).bias().gradient()).isEqualTo(Matrix.ofRow(1));
+        Network network = networkOfOne();
+        double loss = Blocks.ofSizes(Matrix.of(4, 1, 1, small, small, small), 1, 1, 1, 1)
+                .step(network, ShardTest::networkOfOne, ShardTest::square, new Random(1));
+        assertThat(loss).isEqualTo(Math.nextUp(1.0) / 4);
+    }
+
+    private static Affine stepOfOneRowBlocks(double... x) {
+        Network network = networkOfOne();
+        Blocks.ofSizes(
+                        Matrix.of(x.length, 1, x),
+                        IntStream.generate(() -> 1).limit(x.length).toArray())
+                .step(network, ShardTest::networkOfOne, ShardTest::square, new Random(1));
+        return (Affine) network.layers().get(0);
+    }
+
+    private static Network networkOfOne() {
+        return new Network(new Affine(Matrix.filled(1, 1, 1), Matrix.filled(1, 1, 0)));
+    }
+
+    private static Function<Matrix, Loss> square(Matrix x) {
+        return y -> Loss.meanSquaredError(y, Matrix.zeros(y.rows(), y.columns()));
+    }
+
+    // Replay
+
+    @ParameterizedTest
+    @EnumSource(Shape.class)
+    void next_shardMadeAnew_sameMessagesAsTheOld(Shape shape) {
+        Random random = new Random(1);
+        Blocks blocks = Blocks.random(batch(23, random), random);
+        List<Shard> shards = blocks.shards(() -> shape.network(), loss(1));
+        byte[] batch = null;
+        List<byte[]> given = new ArrayList<>();
+        Shard follower = Shard.follower(shape.network(), shards.size());
+        while (follower.next(batch) != null) {
+            given.add(batch);
+            List<byte[]> messages = Blocks.messages(shards, batch);
+            List<Shard> anew = blocks.shards(() -> shape.network(), loss(1));
+            for (int b = 0; b < anew.size(); b++) {
+                byte[] last = null;
+                for (byte[] merged : given) {
+                    last = anew.get(b).next(merged);
+                }
+                assertThat(last)
+                        .as("exchange %d, block %d", given.size() - 1, b)
+                        .isEqualTo(messages.get(b));
+            }
+            batch = Blocks.merged(messages, random);
+        }
+        assertThat(given).as("exchanges").hasSizeGreaterThan(1);
+    }
+
+    @Test
+    void next_again_sameBytes() {
+        Network network = Shape.OWN_LAYERS.network();
+        Shard shard = new Shard(network, 0, 1, batch(9, new Random(1)), loss(0).apply(batch(9, new Random(1))));
+        byte[] batch = null;
+        for (byte[] message = shard.next(null); message != null; message = shard.next(batch)) {
+            assertThat(shard.next(batch)).isEqualTo(message).isNotSameAs(message);
+            batch = message;
+        }
+        double loss = shard.loss();
+        assertThat(shard.next(batch)).isNull();
+        assertThat(shard.loss()).isEqualTo(loss);
+    }
+
+    /** 2L + 1, one more for each batch norm that moves a pivot, two without a batch norm. */
+    @Test
+    void next_anyNetwork_documentedNumberOfExchanges() {
+        Matrix x = batch(9, new Random(1));
+        Matrix aboutZero = Matrices.uniform(9, INPUTS, 1);
+
+        assertThat(exchanges(Shape.AFFINE, x)).isEqualTo(2);
+        assertThat(exchanges(Shape.BATCH_NORM_FIRST, aboutZero)).isEqualTo(3);
+        assertThat(exchanges(Shape.BATCH_NORM_FIRST, x)).isEqualTo(4);
+        assertThat(exchanges(Shape.BATCH_NORMS_IN_A_ROW, aboutZero)).isEqualTo(7);
+    }
+
+    private static int exchanges(Shape shape, Matrix x) {
+        List<Shard> shards = Blocks.ofSizes(x, 4, 5).shards(() -> shape.network(), ShardTest::square);
+        return Blocks.step(Shard.follower(shape.network(), 2), shards, new Random(1))
+                .size();
+    }
+
+    static void assertSame(Network actual, Network expected, String description) {
         assertThat(List.copyOf(actual.state().values()))
-                .as("seed %d", seed)
+                .as(description)
                 .isEqualTo(List.copyOf(expected.state().values()));
         for (int i = 0; i < expected.parameters().size(); i++) {
             assertThat(actual.parameters().get(i).gradient())
-                    .as("seed %d, parameter %d", seed, i)
+                    .as("%s, parameter %d", description, i)
                     .isEqualTo(expected.parameters().get(i).gradient());
         }
     }

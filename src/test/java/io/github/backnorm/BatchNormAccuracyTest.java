@@ -8,12 +8,16 @@ import io.github.backnorm.ExactBatchNorm.Gradients;
 import io.github.backnorm.ExactBatchNorm.Value;
 import io.github.backnorm.HardColumns.Batch;
 import java.math.BigDecimal;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -108,6 +112,169 @@ final class BatchNormAccuracyTest {
         double[] dy = random.doubles(n, -1, 3).toArray();
 
         assertWithinBound(batch("seed " + SEED, 1e-5, h, dy, -1.25, 0.5));
+    }
+
+    // The bound in blocks
+
+    /** Of blocks of random sizes. What is left to {@code ScaledColumn} in one batch is refused, and nothing else. */
+    @ParameterizedTest
+    @EnumSource(HardColumns.class)
+    void allOutputs_hardColumnsInBlocks_withinBoundOrRefused(HardColumns group) {
+        Random random = new Random(SEED);
+        Map<Output, Errors> errors = newErrors();
+        for (Batch batch : group.batches()) {
+            List<Integer> moderate = new ArrayList<>();
+            for (int j = 0; j < batch.h().columns(); j++) {
+                Batch alone = columns(batch, List.of(j));
+                if (isModerate(alone)) {
+                    moderate.add(j);
+                } else {
+                    assertThatIllegalArgumentException()
+                            .as("%s, column %d", batch, j)
+                            .isThrownBy(() -> InBlocks.of(alone, 1, random))
+                            .withMessageContaining(" column 0 of ");
+                }
+            }
+            if (!moderate.isEmpty()) {
+                compare(columns(batch, moderate), random, errors);
+            }
+        }
+        errors.values().forEach(Errors::assertWithinBound);
+        errors.values().forEach(Errors::assertRoundedOnce);
+    }
+
+    private static void compare(Batch batch, Random random, Map<Output, Errors> errors) {
+        int n = batch.h().rows();
+        Pass pass = InBlocks.of(batch, 1, random);
+        Pass running = InBlocks.of(batch, MOMENTUM, random);
+        for (int j = 0; j < batch.h().columns(); j++) {
+            double gamma = batch.gamma().get(0, j);
+            ExactBatchNorm exact = new ExactBatchNorm(Matrices.column(batch.h(), j), batch.epsilon());
+            Gradients gradients = exact.gradients(gamma, Matrices.column(batch.dy(), j));
+            Comparison comparison = new Comparison(batch, j, errors);
+            comparison.entries(Output.Y, n, pass.y, exact.y(gamma, batch.beta().get(0, j)));
+            comparison.entries(Output.DH, n, pass.dh, gradients.dh());
+            comparison.row(Output.DGAMMA, pass.dgamma, gradients.dgamma());
+            comparison.row(Output.DBETA, pass.dbeta, gradients.dbeta());
+            comparison.row(Output.MEAN, pass.mean, exact.mean());
+            comparison.row(Output.VARIANCE, pass.variance, exact.unbiasedVariance());
+            double oldMean = batch.runningMean().get(0, j);
+            comparison.row(Output.RUNNING_MEAN, running.mean, exact.runningMean(oldMean, MOMENTUM));
+            double oldVariance = batch.runningVariance().get(0, j);
+            comparison.row(Output.RUNNING_VARIANCE, running.variance, exact.runningVariance(oldVariance, MOMENTUM));
+        }
+    }
+
+    private static Batch columns(Batch batch, List<Integer> columns) {
+        UnaryOperator<Matrix> select = matrix -> matrix.transpose()
+                .selectRows(columns.stream().mapToInt(j -> j).toArray())
+                .transpose();
+        return new Batch(
+                batch.name() + ", columns " + columns,
+                batch.epsilon(),
+                select.apply(batch.h()),
+                select.apply(batch.dy()),
+                select.apply(batch.gamma()),
+                select.apply(batch.beta()),
+                select.apply(batch.runningMean()),
+                select.apply(batch.runningVariance()));
+    }
+
+    /** Whether the kernels can compute the only column: docs/numerics.md, "How it is computed", 7. */
+    private static boolean isModerate(Batch batch) {
+        BigDecimal n = BigDecimal.valueOf(batch.h().rows());
+        BigDecimal sum = ofEntries(batch.h(), BigDecimal.ONE::multiply);
+        BigDecimal squares = ofEntries(batch.h(), entry -> entry.multiply(entry));
+        BigDecimal spread = squares.multiply(n).subtract(sum.multiply(sum)); // N·Σu²
+        boolean inRange = squares.doubleValue() > 0 && squares.doubleValue() < Double.MAX_VALUE;
+        boolean moved =
+                inRange && sum.multiply(sum).compareTo(spread.multiply(n).multiply(BigDecimal.valueOf(5))) > 0;
+        BigDecimal dSquares = moved ? spread.divide(n, ExactBatchNorm.PRECISION) : squares;
+        BigDecimal inside =
+                spread.divide(n.multiply(n), ExactBatchNorm.PRECISION).add(new BigDecimal(batch.epsilon()));
+        BigDecimal gamma = new BigDecimal(batch.gamma().get(0, 0));
+        return isModerateOrZero(dSquares)
+                && inside.signum() > 0
+                && isModerateOrZero(inside)
+                && isModerateOrZero(gamma.multiply(gamma).divide(inside, ExactBatchNorm.PRECISION))
+                && Math.abs(batch.beta().get(0, 0)) <= 0x1p300
+                && isModerateOrZero(ofEntries(batch.dy(), entry -> entry.multiply(entry)));
+    }
+
+    private static BigDecimal ofEntries(Matrix column, UnaryOperator<BigDecimal> term) {
+        return Arrays.stream(column.toArray())
+                .mapToObj(entry -> term.apply(new BigDecimal(entry)))
+                .reduce(BigDecimal.ZERO, BigDecimal::add);
+    }
+
+    private static boolean isModerateOrZero(BigDecimal square) {
+        BigDecimal most = BigDecimal.valueOf(2).pow(600);
+        boolean moderate = square.compareTo(most) <= 0 && square.multiply(most).compareTo(BigDecimal.ONE) >= 0;
+        return moderate || square.signum() == 0;
+    }
+
+    /** A block's layers around the batch norm: one keeps dh, the other keeps y and returns the given dy. */
+    private record InBlocks(Network network, Probe front, Probe back) {
+        private static final class Probe extends DelegatingLayer {
+            private final Matrix given;
+            private Matrix x;
+            private Matrix dy;
+
+            Probe(Matrix given) {
+                super(new Network());
+                this.given = given;
+            }
+
+            @Override
+            public Matrix forward(Matrix x) {
+                this.x = x;
+                return x;
+            }
+
+            @Override
+            public Matrix backward(Matrix dy) {
+                this.dy = dy;
+                return given;
+            }
+        }
+
+        static InBlocks of(Batch batch, double momentum, Matrix dy) {
+            Probe front = new Probe(dy);
+            Probe back = new Probe(dy);
+            return new InBlocks(new Network(front, layer(batch, momentum), back), front, back);
+        }
+
+        static Pass of(Batch batch, double momentum, Random random) {
+            Blocks h = Blocks.random(batch.h(), random);
+            List<InBlocks> blocks = new ArrayList<>();
+            for (Matrix dy : Blocks.ofSizes(batch.dy(), h.sizes()).rows()) {
+                blocks.add(of(batch, momentum, dy));
+            }
+            InBlocks driver = of(batch, momentum, batch.dy());
+            List<Shard> shards = h.shards(
+                    blocks.stream().map(InBlocks::network).iterator()::next, x -> y -> Loss.meanSquaredError(y, y));
+            Blocks.step(Shard.follower(driver.network, blocks.size()), shards, random);
+            BatchNorm norm = (BatchNorm) driver.network.layers().get(1);
+            return new Pass(
+                    rows(blocks, block -> block.back.x),
+                    rows(blocks, block -> block.front.dy),
+                    norm.gamma().gradient(),
+                    norm.beta().gradient(),
+                    norm.runningMean(),
+                    norm.runningVariance());
+        }
+
+        /** The rows of all blocks that have some. */
+        private static Matrix rows(List<InBlocks> blocks, Function<InBlocks, Matrix> part) {
+            List<double[]> rows = new ArrayList<>();
+            for (InBlocks block : blocks) {
+                Matrix matrix = part.apply(block);
+                for (int i = 0; matrix != null && i < matrix.rows(); i++) {
+                    rows.add(matrix.row(i).toArray());
+                }
+            }
+            return Matrix.ofRows(rows.toArray(double[][]::new));
+        }
     }
 
     // The hostile cases, one column each

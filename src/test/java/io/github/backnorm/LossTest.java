@@ -5,10 +5,13 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.DoubleDouble;
 import java.math.BigDecimal;
 import java.util.Arrays;
 import java.util.Random;
+import java.util.function.BiFunction;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.junit.jupiter.api.Test;
@@ -19,6 +22,10 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 final class LossTest {
     private static final long SEED = 71;
+
+    /** Of a batch that is divided. */
+    private static final int ROWS = 331;
+
     private static final double NAN = Double.NaN;
     private static final double INFINITY = Double.POSITIVE_INFINITY;
     private static final BigDecimal U = BigDecimal.ONE.divide(BigDecimal.valueOf(1L << 53));
@@ -389,6 +396,46 @@ final class LossTest {
         Loss first = loss.apply(y);
         assertThat(y).isEqualTo(Matrices.uniform(5, 4, SEED + 2));
         assertThat(loss.apply(y).gradient()).isEqualTo(first.gradient()).isNotSameAs(first.gradient());
+    }
+
+    // A part of a batch
+
+    static Stream<BiFunction<Matrix, int[], Loss>> lossesOfRows() {
+        Matrix targets = Matrices.uniform(ROWS, 3, SEED).map(Math::abs);
+        return Stream.of(
+                (y, rows) -> Loss.softmaxCrossEntropy(
+                        y, Arrays.stream(rows).map(i -> i % 3).toArray()),
+                (y, rows) -> Loss.softmaxCrossEntropy(y, targets.selectRows(rows)),
+                (y, rows) -> Loss.binaryCrossEntropy(y, targets.selectRows(rows)),
+                (y, rows) -> Loss.meanSquaredError(y, targets.selectRows(rows)));
+    }
+
+    @ParameterizedTest
+    @MethodSource("lossesOfRows")
+    void ofBatch_parts_haveTheRowsOfTheWholeGradient(BiFunction<Matrix, int[], Loss> lossOf) {
+        Matrix y = Matrices.uniform(ROWS, 3, SEED + 1);
+        int[] all = IntStream.range(0, ROWS).toArray();
+        Loss whole = lossOf.apply(y, all);
+        DoubleDouble sum = new DoubleDouble(0, 0);
+        double count = 0;
+        for (int from = 0, to = 1; from < ROWS; from = to, to = Math.min(ROWS, 3 * to)) {
+            int[] rows = Arrays.copyOfRange(all, from, to);
+            Loss own = lossOf.apply(y.selectRows(rows), rows);
+            Loss part = own.ofBatch(ROWS);
+
+            assertThat(part.gradient())
+                    .as("rows %d to %d", from, to)
+                    .isEqualTo(whole.gradient().selectRows(rows));
+            assertThat(part.count()).isEqualTo(whole.count());
+            assertThat(part.sum()).isEqualTo(own.sum());
+            sum = sum.plus(part.sum());
+            count += own.count();
+        }
+        assertThat(count).isEqualTo(whole.count());
+        assertThat(whole.value()).isEqualTo(whole.sum().dividedBy(count).value());
+        double value = sum.dividedBy(count).value(); // both are within ½ ulp and a little of the sum of the terms
+        assertThat(value).isCloseTo(whole.value(), within(Math.ulp(value)));
+        assertThat(whole.ofBatch(ROWS)).isSameAs(whole);
     }
 
     @Test

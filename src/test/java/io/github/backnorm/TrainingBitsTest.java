@@ -6,15 +6,18 @@ import java.nio.ByteBuffer;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Random;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** The same bits in every execution of the build: kernels, lanes, numbers of threads, JDKs. */
 @Tag("bits")
 final class TrainingBitsTest {
+    private static final String EXPECTED_IN_BLOCKS = "1fb4e1c182ff4585098f62ea2baf51ec8b50fb547e3137526875ae829b5205a2";
     private static final String EXPECTED = "fc9d5e95970b62597f980798b1bc8a5da023e2fe54198194e6c2e2d28e108c7d";
 
     @Test
@@ -23,6 +26,14 @@ final class TrainingBitsTest {
         train(network(13, 17, 11, 5), 9, 60, digest);
         train(network(120, 130, 70, 10), 300, 2, digest); // large enough for several threads
         assertThat(HexFormat.of().formatHex(digest.digest())).isEqualTo(EXPECTED);
+    }
+
+    @Test
+    void trainingInBlocks_smallAndLargeBatches_givesTheExpectedBits() {
+        MessageDigest digest = sha256();
+        trainInBlocks(network(13, 17, 11, 5), 40, digest, 9, 1, 0, 23);
+        trainInBlocks(network(120, 130, 70, 10), 2, digest, 300, 7, 299); // large enough for several threads
+        assertThat(HexFormat.of().formatHex(digest.digest())).isEqualTo(EXPECTED_IN_BLOCKS);
     }
 
     private static Network network(int... sizes) {
@@ -54,6 +65,29 @@ final class TrainingBitsTest {
             Matrix served = network.infer(x);
             assertThat(network.infer(x.row(batch - 1))).isEqualTo(served.row(batch - 1));
             add(digest, served);
+        }
+    }
+
+    private static void trainInBlocks(Network network, int steps, MessageDigest digest, int... sizes) {
+        Random random = new Random(2);
+        Random ofMerging = new Random(3);
+        int inputs = ((Affine) network.layers().get(0)).inputs();
+        int batch = Arrays.stream(sizes).sum();
+        for (int step = 0; step < steps; step++) {
+            Matrix x = Matrix.generate(batch, inputs, (row, column) -> 2 * random.nextDouble() - 1 + column % 3 * 1000);
+            Blocks blocks = Blocks.ofSizes(x, sizes);
+            List<Shard> shards = blocks.shards(
+                    () -> network,
+                    part -> y -> Loss.softmaxCrossEntropy(
+                            y, IntStream.range(0, y.rows()).map(i -> i % 5).toArray()));
+            Shard follower = Shard.follower(network, sizes.length);
+            Blocks.step(follower, shards, ofMerging);
+            add(digest, Matrix.ofRow(follower.loss()));
+            for (Parameter parameter : network.parameters()) {
+                add(digest, parameter.gradient());
+                parameter.setValue(parameter.value().plusScaled(-0.1, parameter.gradient()));
+            }
+            network.state().values().forEach(matrix -> add(digest, matrix));
         }
     }
 

@@ -68,7 +68,7 @@ public final class Shard {
     private final int pairs; // of gradients and the loss
     private final int singles;
 
-    /** The place of a layer that is not copied; null if there is none, and for a follower, which runs none. */
+    /** The place of a layer that is not copied; null if there is none. */
     private String shared;
 
     private final Object claim = new Object();
@@ -98,21 +98,12 @@ public final class Shard {
      * @throws IndexOutOfBoundsException if there is no such block
      */
     public Shard(Network network, int block, int blocks, Matrix x, Function<Matrix, Loss> loss) {
-        this(
-                network,
-                Checks.requireIndex(block, Math.max(blocks, 1), "Shard.new", "block"),
-                blocks,
-                x,
-                loss,
-                "Shard.new");
-        try {
-            network.outputColumns(x.rows(), x.columns(), BuiltInLayer.Method.BLOCK);
-        } catch (IllegalArgumentException refusal) {
-            throw Checks.placed("Shard.new: block " + block, "Network.forward: ", refusal);
-        }
-        for (int i = 0; i < layers.size(); i++) {
-            shared = layers.get(i) instanceof BuiltInLayer ? shared : places.get(i);
-        }
+        this(network, block, blocks, x, loss, "Shard.new");
+        Checks.requireIndex(block, blocks, "Shard.new", "block");
+        run(
+                "Shard.new: block " + block,
+                "Network.forward: ",
+                () -> network.outputColumns(x.rows(), x.columns(), BuiltInLayer.Method.BLOCK));
         network.claim = claim;
     }
 
@@ -173,8 +164,13 @@ public final class Shard {
                 copyLayers(nested, inner + ": ");
             } else {
                 originals.add(layer);
-                layers.add(layer instanceof BuiltInLayer<?> builtIn ? builtIn.copy() : layer);
                 places.add(inner);
+                if (layer instanceof BuiltInLayer<?> builtIn) {
+                    layers.add(builtIn.copy());
+                } else {
+                    layers.add(layer);
+                    shared = inner;
+                }
             }
         }
     }
@@ -216,7 +212,7 @@ public final class Shard {
                         exchange == null ? "null in the first call" : "the messages of exchange " + exchange.number());
             }
             BlockSums batch = message == null ? null : message.ofBatch(exchange, NEXT);
-            if (shared != null && network.claim != claim) {
+            if (block != ShardMessage.NO_BLOCK && shared != null && network.claim != claim) {
                 throw new IllegalStateException(NEXT + ": " + shared + " is of a user's type and keeps one pass, and"
                         + " another shard was made of the network; give each shard a network of its own");
             }
@@ -281,7 +277,7 @@ public final class Shard {
     private BlockSums differentiateLoss() {
         gradients = new BlockSums(pairs, singles);
         if (x.rows() > 0) {
-            Loss ofBlock = Checks.requireNonNull(loss(value), where(), "loss");
+            Loss ofBlock = run(where(), "", () -> Checks.requireNonNull(lossOf.apply(value), where(), "loss"));
             Checks.requireShape(ofBlock.gradient(), x.rows(), value.columns(), where(), "gradient of the loss");
             Loss partOfBatch = ofBlock.ofBatch(rows);
             gradients.put(partOfBatch.sum());
@@ -289,14 +285,6 @@ public final class Shard {
             value = partOfBatch.gradient();
         }
         return backward(steps.size() - 1);
-    }
-
-    private Loss loss(Matrix y) {
-        try {
-            return lossOf.apply(y);
-        } catch (IllegalArgumentException refusal) {
-            throw Checks.placed(where(), "", refusal);
-        }
     }
 
     private BlockSums backward(int last) {
@@ -406,13 +394,17 @@ public final class Shard {
         changes.forEach(Runnable::run);
     }
 
-    /** Runs a step; a refusal gets the block and the place of the layer in front. */
+    /** Runs a method of the first layer of a step; a refusal gets the block and the place of the layer in front. */
     private <T> T run(int i, String method, Supplier<T> work) {
+        return run(place(i), Checks.typeName(steps.get(i).layers.get(0)) + "." + method + ": ", work);
+    }
+
+    /** A refusal gets a place in front, instead of {@code where}. */
+    private static <T> T run(String place, String where, Supplier<T> work) {
         try {
             return work.get();
         } catch (IllegalArgumentException refusal) {
-            String type = Checks.typeName(steps.get(i).layers.get(0));
-            throw Checks.placed(place(i), type + "." + method + ": ", refusal);
+            throw Checks.placed(place, where, refusal);
         }
     }
 

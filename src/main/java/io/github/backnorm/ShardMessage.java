@@ -7,6 +7,7 @@ import java.nio.ByteOrder;
 import java.nio.DoubleBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.TreeMap;
 
 /**
@@ -17,9 +18,9 @@ import java.util.TreeMap;
  * sums. To merge is to unite the sets, and to put a node in the place of its two parts, left + right, as soon as both
  * are there. So the root has the same bits however messages are merged.
  *
- * <p>Layout, little-endian: the {@link Exchange} as six ints, the number of nodes as an int; for each node its first
- * leaf, and the one after its last, as ints; for each node its sums as doubles, leading words, second words, sums in
- * one word.
+ * <p>Layout, little-endian: a number for the version, the {@link Exchange} as five ints, the number of nodes as an int;
+ * for each node its first leaf, and the one after its last, as ints; for each node its sums as doubles, leading words,
+ * second words, sums in one word.
  */
 final class ShardMessage {
     /** In the place of a block's number: none. */
@@ -41,9 +42,9 @@ final class ShardMessage {
      * @param pairs the number of sums in two words
      * @param singles the number of sums in one word
      */
-    record Exchange(int version, int network, int number, int blocks, int pairs, int singles) {
+    record Exchange(int network, int number, int blocks, int pairs, int singles) {
         Exchange(int network, int number, int blocks, BlockSums sums) {
-            this(VERSION, network, number, blocks, sums.hi().length, sums.singles().length);
+            this(network, number, blocks, sums.hi().length, sums.singles().length);
         }
 
         /** The length of a node's sums, in bytes. */
@@ -88,7 +89,7 @@ final class ShardMessage {
         }
         byte[] message = new byte[(int) length];
         littleEndian(message)
-                .putInt(exchange.version)
+                .putInt(VERSION)
                 .putInt(exchange.network)
                 .putInt(exchange.number)
                 .putInt(exchange.blocks)
@@ -109,18 +110,14 @@ final class ShardMessage {
             throw fault(where, what, "has " + message.length + " bytes, expected at least " + HEADER);
         }
         ByteBuffer bytes = littleEndian(message);
-        Exchange exchange = new Exchange(
-                bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt());
-        int count = bytes.getInt();
-        if (exchange.version != VERSION) {
+        if (bytes.getInt() != VERSION) {
             throw fault(where, what, "is no message of a Shard of this version");
         }
-        if (exchange.number < 0
-                || exchange.blocks < 1
-                || exchange.pairs < 0
-                || exchange.singles < 0
-                || count < 0
-                || exchange.length() > Checks.MAX_ENTRIES) {
+        Exchange exchange =
+                new Exchange(bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt(), bytes.getInt());
+        int count = bytes.getInt();
+        boolean negative = (exchange.number | exchange.pairs | exchange.singles | count) < 0;
+        if (negative || exchange.blocks < 1 || exchange.length() > Checks.MAX_ENTRIES) {
             throw fault(where, what, "has a damaged header");
         }
         long length = count * (NODE + exchange.length());
@@ -165,12 +162,9 @@ final class ShardMessage {
     }
 
     private void add(Node node, String where) {
-        Node before = nodes.lowerEntry(node.to) == null
-                ? null
-                : nodes.lowerEntry(node.to).getValue();
-        if (before != null && before.to > node.from) {
-            throw new IllegalArgumentException(
-                    where + ": block " + Math.max(before.from, node.from) + " occurs twice, expected once");
+        Map.Entry<Integer, Node> before = nodes.lowerEntry(node.to);
+        if (before != null && before.getValue().to > node.from) {
+            throw Checks.occursTwice(where, "block " + Math.max(before.getKey(), node.from));
         }
         nodes.put(node.from, node);
     }

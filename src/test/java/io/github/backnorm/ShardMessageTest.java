@@ -27,7 +27,7 @@ final class ShardMessageTest {
     private static final int PAIRS = 3;
     private static final int SINGLES = 2;
     private static final int NODE = 8 + 8 * (2 * PAIRS + SINGLES);
-    private static final int FUZZED = 60_000;
+    private static final int FUZZED = 10_000;
 
     /** What the objects of a node take: it is small, and so are its sums. */
     private static final int BYTES_OF_NODE = 400;

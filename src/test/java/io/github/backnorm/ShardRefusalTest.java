@@ -395,6 +395,26 @@ final class ShardRefusalTest {
                         },
                         x,
                         x),
+                // Squares that underflow to 0
+                Failure.ofBatch(
+                        norm + "column 0" + columnOfX,
+                        network,
+                        ShardRefusalTest::square,
+                        Matrix.zeros(4, 3),
+                        Matrix.generate(4, 3, (i, j) -> i * Double.MIN_VALUE)),
+                // More columns than are computed together
+                Failure.ofBatch(
+                        norm + "column 598" + columnOfX,
+                        () -> new Network(new BatchNorm(600)),
+                        ShardRefusalTest::square,
+                        wide(0),
+                        wide(1e95)),
+                Failure.ofBatch(
+                        norm + "column 598" + columnOfDy,
+                        () -> new Network(new BatchNorm(600)),
+                        y -> Loss.meanSquaredError(y, wide(1e95)),
+                        wide(0),
+                        wide(1)),
                 // A layer of a user's type
                 Failure.ofBlock(
                         "block 0: layer 0 (Misfit): y is null",
@@ -432,6 +452,11 @@ final class ShardRefusalTest {
         BatchNorm norm = new BatchNorm(3, 0, 0.1);
         norm.gamma().setValue(Matrix.ofRow(gamma, 1, 1));
         return new Network(norm);
+    }
+
+    /** Four rows with a large number in a column near the end. */
+    private static Matrix wide(double large) {
+        return Matrix.generate(4, 600, (i, j) -> j == 598 ? large * (i + 1) : i);
     }
 
     /** The four rows with one other entry. */
@@ -534,6 +559,33 @@ final class ShardRefusalTest {
             }
         }
         return results;
+    }
+
+    /** The parameters of the first layer come last. */
+    @Test
+    void next_lastCallFails_noGradientIsSet() {
+        boolean[] fails = {false};
+        Layer own = new DelegatingLayer(new Affine(3, 3, new Random(1))) {
+            @Override
+            public List<Parameter> parameters() {
+                if (fails[0]) {
+                    throw new IllegalStateException("own words");
+                }
+                return super.parameters();
+            }
+        };
+        Affine affine = new Affine(3, 2, new Random(1));
+        Network network = new Network(own, affine);
+        Shard follower = Shard.follower(network, 1);
+        Shard shard = new Shard(network, 0, 1, rows(4), ShardRefusalTest::square);
+        follower.next(null);
+        byte[] first = shard.next(null);
+        follower.next(first);
+        byte[] last = shard.next(first);
+        fails[0] = true;
+
+        assertThatIllegalStateException().isThrownBy(() -> follower.next(last)).withMessage("own words");
+        assertThat(affine.parameters()).noneMatch(Parameter::hasGradient);
     }
 
     @Test

@@ -45,6 +45,10 @@ final class ShardTest {
                 random -> new Affine(INPUTS, 0, random),
                 random -> new BatchNorm(0),
                 random -> new Affine(0, 3, random)),
+        MORE_COLUMNS_THAN_IN_A_PANEL(
+                random -> new Affine(INPUTS, 600, random),
+                random -> new BatchNorm(600),
+                random -> Affine.outputLayer(600, OUTPUTS, random)),
         NESTED(
                 random -> new Network(),
                 random -> new Network(
@@ -199,6 +203,21 @@ final class ShardTest {
         }
     }
 
+    /** Columns are computed in panels; the pivots of all are moved in the same exchange. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 598, 599})
+    void next_pivotMovesInOnePanel_bitsOfForwardAndBackward(int column) {
+        Matrix x = Matrix.generate(7, 600, (i, j) -> (i * i + j) % 5 - 2 + (j == column ? 1e8 + i / 3.0 : i / 3.0));
+        Supplier<Network> networks = () -> new Network(new BatchNorm(600));
+        Network expected = networks.get();
+        expected.backwardParameters(square(x).apply(expected.forward(x)).gradient());
+        Network actual = networks.get();
+
+        Blocks.ofSizes(x, 7).step(actual, networks, ShardTest::square, new Random(1));
+
+        assertSame(actual, expected, "column " + column);
+    }
+
     static Stream<int[]> sizes() {
         return Stream.of(
                 new int[] {1, 1},
@@ -306,6 +325,55 @@ final class ShardTest {
         double loss = shard.loss();
         assertThat(shard.next(batch)).isNull();
         assertThat(shard.loss()).isEqualTo(loss);
+    }
+
+    @Test
+    void next_firstLayer_isSparedItsDx() {
+        Supplier<Network> networks = () -> new Network(new DelegatingLayer(new Affine(INPUTS, OUTPUTS, new Random(1))) {
+            @Override
+            public Matrix backward(Matrix dy) {
+                throw new AssertionError("nobody needs the dx");
+            }
+
+            @Override
+            public void backwardParameters(Matrix dy) {
+                super.backward(dy);
+            }
+        });
+        Network network = networks.get();
+
+        Blocks.ofSizes(batch(9, new Random(1)), 4, 5).step(network, networks, ShardTest::square, new Random(1));
+
+        assertThat(network.parameters()).allMatch(Parameter::hasGradient);
+    }
+
+    /** Only a follower sets anything. */
+    @Test
+    void next_untilTheEnd_leavesTheNetworkOfABlock() {
+        Matrix x = batch(9, new Random(1));
+        Network network = Shape.NESTED.network();
+        Network untouched = Shape.NESTED.network();
+
+        Blocks.step(
+                Shard.follower(Shape.NESTED.network(), 2),
+                Blocks.ofSizes(x, 4, 5).shards(() -> network, ShardTest::square),
+                new Random(1));
+
+        assertThat(network.state()).isEqualTo(untouched.state());
+        assertThat(network.parameters()).noneMatch(Parameter::hasGradient);
+    }
+
+    /** Loss, number of terms, dW of 5×3 and db; a header of 28 bytes, and 8 for the block. */
+    @Test
+    void next_last_hasEachSumOnce() {
+        Matrix x = batch(9, new Random(1));
+
+        List<byte[]> exchanges = Blocks.step(
+                Shard.follower(Shape.AFFINE.network(), 1),
+                Blocks.ofSizes(x, 9).shards(Shape.AFFINE::network, ShardTest::square),
+                new Random(1));
+
+        assertThat(exchanges.get(1)).hasSize(28 + 8 + 8 * (2 + 1 + INPUTS * OUTPUTS + 2 * OUTPUTS));
     }
 
     /** 2L + 1, one more for each batch norm that moves a pivot, two without a batch norm. */

@@ -35,9 +35,9 @@ public final class BlockSums {
         return singles;
     }
 
-    /** Whether all leading words, and all sums in one word, are finite. */
+    /** Whether all leading words are finite. */
     public boolean areFinite() {
-        return Elementwise.firstNonFinite(hi()) < 0 && Elementwise.firstNonFinite(singles) < 0;
+        return Elementwise.firstNonFinite(hi()) < 0;
     }
 
     /** Puts the next sum in two words. */

@@ -3,6 +3,7 @@ package io.github.backnorm;
 import io.github.backnorm.internal.BlockSums;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
 import java.util.function.Supplier;
 

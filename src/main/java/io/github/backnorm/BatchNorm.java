@@ -230,7 +230,12 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         double[] y = arrayFor.apply(x.data().length);
         normalization.forward(x.rows(), x.data(), gamma.data(), beta.data(), least, y); // (2) to (5)
         if (normalization.isInBlocks()) {
-            requireModerate(normalization.immoderateColumn(gamma.data(), beta.data()), "forward", "x, γ or β");
+            requireModerate(
+                    normalization.immoderateColumn(gamma.data(), beta.data()),
+                    "forward",
+                    "x, γ or β",
+                    "√(σ² + ε) from 1e-90 to 1e90, the spread and γ/√(σ² + ε) too unless they are 0, and β up to 1e90;"
+                            + " scale x");
         } else {
             requireFiniteVariance(x);
         }
@@ -356,7 +361,8 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
     /** Takes these sums of the whole batch. */
     BlockSums takeGradients(BlockSums batch) {
         normalization.takeGradients(batch);
-        requireModerate(normalization.immoderateGradient(), "backward", "dy");
+        requireModerate(
+                normalization.immoderateGradient(), "backward", "dy", "√Σdy² from 1e-90 to 1e90, or 0; scale the loss");
         return batch;
     }
 
@@ -367,11 +373,11 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         return sums;
     }
 
-    private static void requireModerate(int column, String method, String what) {
+    private static void requireModerate(int column, String method, String what, String expected) {
         if (column >= 0) {
             throw new IllegalArgumentException("BatchNorm." + method + ": column " + column + " of " + what
-                    + " is too large or too small for a batch in blocks, expected a spread, γ/√(σ² + ε) and β from"
-                    + " 1e-90 to 1e90 or 0; scale x, or train on the whole batch");
+                    + " is too large or too small for a batch in blocks, expected " + expected
+                    + ", or train on the whole batch");
         }
     }
 

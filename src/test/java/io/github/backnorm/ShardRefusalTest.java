@@ -305,8 +305,12 @@ final class ShardRefusalTest {
     }
 
     static Stream<Failure> failures() {
-        String columnOfX = " of x, γ or β is too large or too small for a batch in blocks";
-        String columnOfDy = " of dy is too large or too small for a batch in blocks";
+        String columnOfX =
+                " of x, γ or β is too large or too small for a batch in blocks, expected √(σ² + ε) from 1e-90"
+                        + " to 1e90, the spread and γ/√(σ² + ε) too unless they are 0,"
+                        + " and β up to 1e90; scale x, or train on the whole batch";
+        String columnOfDy = " of dy is too large or too small for a batch in blocks, expected √Σdy² from 1e-90 to 1e90,"
+                + " or 0; scale the loss, or train on the whole batch";
         String norm = "layer 0 (BatchNorm): ";
         Supplier<Network> network = () -> new Network(new BatchNorm(3), new ReLU());
         Matrix x = rows(4);
@@ -395,6 +399,12 @@ final class ShardRefusalTest {
                         },
                         x,
                         x),
+                Failure.ofBatch(
+                        norm + "column 0" + columnOfX,
+                        () -> withoutEpsilon(1),
+                        ShardRefusalTest::square,
+                        Matrix.filled(4, 3, 1),
+                        Matrix.filled(1, 3, 1)),
                 // Squares that underflow to 0
                 Failure.ofBatch(
                         norm + "column 0" + columnOfX,

@@ -43,7 +43,17 @@ final class DocumentationTest {
 
     private static final Pattern WORD = Pattern.compile("(?:[^\\s\"]|\"[^\"]*\")+");
     private static final Set<String> PHASES = Set.of(
-            "clean", "validate", "compile", "test-compile", "test", "package", "verify", "install", "deploy", "site");
+            "clean",
+            "validate",
+            "compile",
+            "test-compile",
+            "process-test-classes",
+            "test",
+            "package",
+            "verify",
+            "install",
+            "deploy",
+            "site");
     private static final Set<String> FLAGS = Set.of("-q", "-B", "-o");
 
     /** Properties of Maven's plugins; all others that a command sets must occur in the POM. */
@@ -61,10 +71,11 @@ final class DocumentationTest {
         assertThat(javaBlocks(README)).first().isEqualTo(quickStart.substring(quickStart.indexOf("import ")));
     }
 
-    /** Each block stands in an example as it is, but for the indent. */
+    /** Each block stands in an example, or in a program for Spark, as it is, but for the indent. */
     @Test
     void page_javaBlocks_standInExamples() {
-        List<String> examples = files(EXAMPLES, ".java").stream()
+        List<String> examples = Stream.of(EXAMPLES, Path.of("src/spark/java/io/github/backnorm/spark"))
+                .flatMap(folder -> files(folder, ".java").stream())
                 .map(file -> withoutIndent(read(file)))
                 .toList();
         assertThat(Stream.of(README, GUIDE).flatMap(page -> javaBlocks(page).stream()))

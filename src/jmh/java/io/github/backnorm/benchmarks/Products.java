@@ -26,7 +26,9 @@ public class Products {
         "1x512x512",
         "8x512x512",
         "32x784x1024",
-        "1024x1024x10"
+        "1024x1024x10",
+        "4096x64x1",
+        "4096x64x10"
     })
     public String row;
 

@@ -35,6 +35,9 @@ public final class Products {
     static double[] multiply(Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         int m = a.rows();
         int n = b.columns();
+        if (n == 1 && row.length == 0 && !a.hasContiguousRows()) {
+            return multiply(kernels, b.transposed(), a.transposed(), row, arrayFor); // one row, not one column
+        }
         if (m > 0 && n > 0 && a.columns() > 0) {
             return kernels.multiply(a, b, row, arrayFor);
         }

@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.NarrowProducts;
 import io.github.backnorm.internal.products.Operand;
 import io.github.backnorm.internal.products.ScalarProducts;
 import io.github.backnorm.internal.threads.Parallel;
@@ -7,6 +8,9 @@ import java.util.function.IntFunction;
 
 /** Kernels as plain loops over arrays, small enough for C2 to vectorize by itself. */
 final class ScalarKernels extends Kernels {
+    /** The most columns of B for narrow products: with ten, the gain is lost. */
+    private static final int NARROW = 4;
+
     ScalarKernels(Parallel parallel) {
         super(parallel);
     }
@@ -18,7 +22,9 @@ final class ScalarKernels extends Kernels {
 
     @Override
     double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
-        return ScalarProducts.multiply(parallel(), a, b, row, arrayFor);
+        return NarrowProducts.suits(a, b, NARROW)
+                ? NarrowProducts.multiply(parallel(), a, b, row, arrayFor)
+                : ScalarProducts.multiply(parallel(), a, b, row, arrayFor);
     }
 
     @Override

@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.NarrowProducts;
 import io.github.backnorm.internal.products.Operand;
 import io.github.backnorm.internal.products.VectorProducts;
 import io.github.backnorm.internal.products.VectorRows;
@@ -36,6 +37,9 @@ final class VectorKernels extends Kernels {
     private static final VectorSpecies<Double> SPECIES = DoubleVector.SPECIES_PREFERRED;
     private static final int LANES = SPECIES.length();
 
+    /** The most columns of B for narrow products. */
+    private static final int NARROW = LANES == 8 ? 2 : 4;
+
     /** Pairs of rows that batch norm's sums take at a time: with four lanes, two pairs are slower. */
     private static final int PAIRS = LANES == 8 ? 2 : 1;
 
@@ -61,8 +65,11 @@ final class VectorKernels extends Kernels {
 
     @Override
     double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
-        return VectorRows.suits(a, b)
-                ? VectorRows.multiply(a, b, row, arrayFor)
+        if (VectorRows.suits(a, b)) {
+            return VectorRows.multiply(a, b, row, arrayFor);
+        }
+        return NarrowProducts.suits(a, b, NARROW)
+                ? NarrowProducts.multiply(parallel(), a, b, row, arrayFor)
                 : VectorProducts.multiply(parallel(), a, b, row, arrayFor);
     }
 

@@ -25,7 +25,7 @@ public record Operand(double[] data, int rows, int columns, int rowStep, int col
     }
 
     /** Whether the entries of a row lie side by side. */
-    boolean hasContiguousRows() {
+    public boolean hasContiguousRows() {
         return columnStep == 1;
     }
 }

@@ -13,7 +13,7 @@ import org.apache.spark.sql.SparkSession;
  * Sessions for the tests. A JVM has one at a time: a test class opens it in {@code @BeforeAll} and closes it in
  * {@code @AfterAll}.
  */
-final class TestSessions {
+public final class TestSessions {
     /** The jars that Maven has packed, and users get. */
     static final Path LIBRARY = Path.of(System.getProperty("backnorm.jar"));
 
@@ -34,10 +34,15 @@ final class TestSessions {
     }
 
     /**
-     * Tasks run in executors, JVMs of their own with a thread each and 1 GiB. They get Spark from this JVM's class path
-     * and our classes from the two jars, as on a cluster; the tests' own classes they do not have.
+     * {@return a session whose tasks run in executors, JVMs of their own with a thread each and 1 GiB} They get Spark
+     * from this JVM's class path and our classes from the two jars, as on a cluster. They do not have the tests' own
+     * classes.
+     *
+     * @param executors how many
+     * @param options further ones for Spark
+     * @throws IOException if there is no folder for a home of Spark
      */
-    static SparkSession cluster(int executors, Map<String, String> options) throws IOException {
+    public static SparkSession cluster(int executors, Map<String, String> options) throws IOException {
         Files.createDirectories(Path.of(System.getenv("SPARK_HOME"), "jars")); // empty: Spark's launcher looks for it
         String spark = Stream.of(System.getProperty("java.class.path").split(File.pathSeparator))
                 .filter(entry -> entry.endsWith(".jar"))

@@ -1,10 +1,14 @@
-package io.github.backnorm.spark;
+package io.github.backnorm.benchmarks;
 
 import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
 import io.github.backnorm.Network;
 import io.github.backnorm.Optimizer;
 import io.github.backnorm.ReLU;
+import io.github.backnorm.spark.BlockLoss;
+import io.github.backnorm.spark.Blocks;
+import io.github.backnorm.spark.Epoch;
+import io.github.backnorm.spark.TestSessions;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -18,11 +22,11 @@ import org.apache.spark.sql.SparkSession;
 import org.apache.spark.sql.functions;
 
 /** Prints how long a training step takes on executors that are JVMs of their own, and what of it is Spark's. */
-final class Latency {
+public final class SparkSteps {
     private static final int FEATURES = 64;
     private static final int STEPS = 30;
 
-    private Latency() {}
+    private SparkSteps() {}
 
     public static void main(String[] args) throws Exception {
         try (SparkSession session = TestSessions.cluster(2, Map.of())) {

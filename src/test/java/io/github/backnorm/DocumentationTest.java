@@ -120,7 +120,8 @@ final class DocumentationTest {
     private static void requireExists(String word) {
         String pom = read(Path.of("pom.xml"));
         if (word.startsWith("-P")) {
-            assertThat(pom).contains("<id>" + word.substring(2) + "</id>");
+            assertThat(word.substring(2).split(","))
+                    .allSatisfy(id -> assertThat(pom).contains("<id>" + id + "</id>"));
         } else if (word.startsWith("-D")) {
             String[] property = word.substring(2).split("=", 2);
             if (!PLUGINS_PROPERTIES.contains(property[0])) {

@@ -36,7 +36,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** Training gives the same bits however Spark runs it. */
 final class EpochTest {
     private static final int FEATURES = 6;
-    private static final int BLOCKS = 5;
+    private static final int BLOCKS = 20;
+    private static final int ROWS_IN_BLOCK = 5;
     private static final String[] NAMES =
             IntStream.range(0, FEATURES).mapToObj(j -> "x." + j).toArray(String[]::new);
     private static final List<Row> ROWS = rows();
@@ -82,7 +83,8 @@ final class EpochTest {
     private static List<Object> trained(SparkSession spark, int partitions) {
         Network network = network();
         Optimizer optimizer = Optimizer.adam(0.01);
-        Blocks blocks = new Blocks(table(spark, partitions, partitions), 20, BLOCKS, List.of("label"), NAMES);
+        Blocks blocks =
+                new Blocks(table(spark, partitions, partitions), ROWS_IN_BLOCK, BLOCKS, List.of("label"), NAMES);
         List<Object> result = new ArrayList<>();
         for (int number = 1; number <= 2; number++) {
             try (Epoch epoch = blocks.epoch(number, 3)) {
@@ -106,7 +108,7 @@ final class EpochTest {
                         new double[] {row.getInt(FEATURES)},
                         0))
                 .toList();
-        int batches = (int) Math.round(samples.size() / (20.0 * BLOCKS));
+        int batches = (int) Math.round(samples.size() / (double) (ROWS_IN_BLOCK * BLOCKS));
         List<Object> result = new ArrayList<>();
         for (int number = 1; number <= 2; number++) {
             Division division = new Division(Division.mix(Division.mix(3) + number), false, batches, BLOCKS, 1);
@@ -120,11 +122,12 @@ final class EpochTest {
                 List<Shard> shards = new ArrayList<>();
                 division.blocks(batch, ofBatch.iterator()).forEachRemaining(block -> {
                     Matrix targets = block.targets();
+                    Matrix x = block.rows().isEmpty() ? Matrix.zeros(0, FEATURES) : block.x();
                     shards.add(new Shard(
                             network,
                             block.number(),
                             BLOCKS,
-                            block.x(),
+                            x,
                             y -> BlockLoss.ofClasses().of(y, targets)));
                 });
                 Shard driver = Shard.follower(network, BLOCKS);

@@ -368,7 +368,7 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
 
     private static BlockSums requireFinite(BlockSums sums, Matrix matrix, String method, String what) {
         if (!sums.areFinite()) {
-            Checks.requireFinite(matrix, "BatchNorm." + method, what); // what has overflowed is refused with the batch
+            Checks.requireFinite(matrix, "BatchNorm." + method, what); // the batch's sums show an overflow
         }
         return sums;
     }

@@ -93,8 +93,8 @@ public final class Shard {
      * @param block the number of the block, 0 to blocks − 1
      * @param blocks B, the number of blocks, the same for all
      * @param x the rows of the block, N×D, N at least 0
-     * @param loss makes the loss of what the network makes of these rows; its gradient becomes that of the mean over
-     *     the whole batch. Not called if there is no row.
+     * @param loss computes the loss of these rows from the network's output. Its gradient is then divided by the rows
+     *     of the whole batch. Not called if there is no row.
      * @throws IllegalArgumentException if blocks is less than 1, or x does not have the columns that the network takes
      * @throws IndexOutOfBoundsException if there is no such block
      */
@@ -193,7 +193,7 @@ public final class Shard {
     /**
      * Works until it needs a sum over the whole batch. A call that is repeated returns the same bytes again.
      *
-     * @param merged the messages of all blocks that the last calls have returned, merged; null in the first call
+     * @param merged what the shards of all blocks returned last, merged; null in the first call
      * @return this block's message, or null at the end
      * @throws IllegalArgumentException if merged is of another exchange, network or number of blocks, or lacks a block;
      *     if a batch norm takes a NaN or infinite entry of the block, or a column of the batch that is too large or too

@@ -23,7 +23,7 @@ import java.util.TreeMap;
  * second words, sums in one word.
  */
 final class ShardMessage {
-    /** In the place of a block's number: none. */
+    /** The number of the block for a message without one. */
     static final int NO_BLOCK = -1;
 
     /** The most sums of one kind: a message of them all is shorter than the longest array. */

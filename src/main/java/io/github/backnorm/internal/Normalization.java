@@ -175,7 +175,7 @@ public final class Normalization {
     }
 
     /**
-     * Takes the sums of the whole batch that {@link #beginBlock}, or this method, has returned those of the block of.
+     * Takes the sums over the whole batch. The block's part of them came from {@link #beginBlock} or from this method.
      *
      * @return the block's sums about new pivots, if the sums of the batch move one; else null
      */

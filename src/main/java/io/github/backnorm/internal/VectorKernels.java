@@ -38,7 +38,7 @@ final class VectorKernels extends Kernels {
     private static final int LANES = SPECIES.length();
 
     /** The most columns of B for narrow products. */
-    private static final int NARROW = LANES == 8 ? 2 : 4;
+    private static final int NARROW = 2;
 
     /** Pairs of rows that batch norm's sums take at a time: with four lanes, two pairs are slower. */
     private static final int PAIRS = LANES == 8 ? 2 : 1;

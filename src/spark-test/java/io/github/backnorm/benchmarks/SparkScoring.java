@@ -79,7 +79,7 @@ public final class SparkScoring {
             print("vector: read only", vectors, rows, repetitions);
             print("vector: Scorer", scorer.score(vectors, "scores", "features"), rows, repetitions);
             print("columns: gradients, batch norm", gradients(columns, names));
-            // Last: where MLlib has run before them, JDK 17 compiles our SIMD kernels to code a tenth as fast.
+            // Last: where MLlib has run before them, ours are about eight times slower with SIMD on JDK 17.
             print("vector: perceptron", perceptron(vectors, 100, 1).transform(vectors), rows, repetitions);
             print(
                     "vector: perceptron's gradients",

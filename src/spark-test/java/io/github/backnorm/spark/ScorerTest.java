@@ -260,7 +260,7 @@ final class ScorerTest {
     /** The function of a partition, as an executor runs it: it reads one batch ahead and no more. */
     @Test
     void call_partition_readBatchByBatch() {
-        Scores function = new Scores(new Model(network(9)), List.of("x"), 0, "x");
+        Scores function = new Scores(new Model(network(9), "test"), List.of("x"), 0, "x");
         Matrix x = gaussian(2500, new Random(9));
         int[] read = {0};
         List<double[]> list = new ArrayList<>();
@@ -282,13 +282,13 @@ final class ScorerTest {
 
     @Test
     void model_sameBytes_oneNetwork() {
-        Network first = new Model(network(10)).network();
-        assertThat(new Model(network(10)).network()).isSameAs(first);
-        assertThat(new Model(network(11)).network()).isNotSameAs(first);
+        Network first = new Model(network(10), "test").network();
+        assertThat(new Model(network(10), "test").network()).isSameAs(first);
+        assertThat(new Model(network(11), "test").network()).isNotSameAs(first);
         for (int seed = 12; seed < 20; seed++) {
-            new Model(network(seed)).network();
+            new Model(network(seed), "test").network();
         }
-        assertThat(new Model(network(10)).network()).isNotSameAs(first);
+        assertThat(new Model(network(10), "test").network()).isNotSameAs(first);
     }
 
     @Test

@@ -61,7 +61,7 @@ public final class Epoch implements AutoCloseable {
                     "Epoch.differentiate: batch is " + batch + ", expected at least 0 and less than " + size());
         }
         Shard driver = Shard.follower(network, division.blocks());
-        Broadcast<Model> model = context.broadcast(new Model(network));
+        Broadcast<Model> model = context.broadcast(new Model(network, "Epoch.differentiate"));
         Step step = new Step(name, steps++, division.blocks(), model, loss);
         try {
             JavaRDD<Block> ofBatch = batch(batch);

@@ -16,6 +16,7 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 
 /** A network as bytes, which travel to executors; an executor makes the network of them once for all its tasks. */
 final class Model implements Serializable {
@@ -39,8 +40,9 @@ final class Model implements Serializable {
     private final String digest;
     private final int inputs;
 
-    /** Refuses a network with a layer that is not built in. */
-    Model(Network network) {
+    /** Refuses a network with a layer that is not built in; the message begins with {@code where}. */
+    Model(Network network, String where) {
+        Objects.requireNonNull(network, where + ": network is null, expected a value");
         inputs = inputs(network);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try {
@@ -48,6 +50,9 @@ final class Model implements Serializable {
             file = bytes.toByteArray();
             digest = HexFormat.of()
                     .formatHex(MessageDigest.getInstance("SHA-256").digest(file));
+        } catch (IllegalArgumentException refusal) {
+            throw new IllegalArgumentException(
+                    where + ": the network cannot travel to executors: " + refusal.getMessage(), refusal);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         } catch (NoSuchAlgorithmException e) {
@@ -68,6 +73,11 @@ final class Model implements Serializable {
             }
         }
         return ANY;
+    }
+
+    /** The SHA-256 of the network's file, in hexadecimal digits. */
+    String digest() {
+        return digest;
     }
 
     /** The number of columns of x; 0 if no layer knows it. */

@@ -59,13 +59,7 @@ public final class Scorer {
      * @throws IllegalArgumentException if it has a layer of another type, which cannot travel to executors as bytes
      */
     public Scorer(Network network) {
-        Objects.requireNonNull(network, "Scorer.new: network is null, expected a value");
-        try {
-            model = new Model(network);
-        } catch (IllegalArgumentException refusal) {
-            throw new IllegalArgumentException(
-                    "Scorer.new: the network cannot travel to executors: " + refusal.getMessage(), refusal);
-        }
+        model = new Model(network, "Scorer.new");
     }
 
     /**

@@ -20,16 +20,12 @@ import io.github.backnorm.Optimizer;
 import io.github.backnorm.PyTorch;
 import io.github.backnorm.ReLU;
 import io.github.backnorm.Safetensors;
-import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.ArrayList;
 import java.util.HashMap;
-import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -154,7 +150,11 @@ public final class TrainOnSpark implements Callable<Integer> {
             if (model != null) {
                 PyTorch.stateDict(run.network).writeTo(model);
             }
-            out().printf(Locale.ROOT, "test accuracy %.1f %%%nmodel %s%n", 100 * accuracy, digest(run.network));
+            out().printf(
+                            Locale.ROOT,
+                            "test accuracy %.1f %%%nmodel %s%n",
+                            100 * accuracy,
+                            new Model(run.network, "TrainOnSpark").digest());
         }
         return 0;
     }
@@ -225,7 +225,9 @@ public final class TrainOnSpark implements Callable<Integer> {
                     }
                 }
             }
-            out().printf(Locale.ROOT, "epoch %d, loss %.4f%n", run.epoch, sum / steps);
+            if (steps > 0) { // none is left where a run was stopped just before this
+                out().printf(Locale.ROOT, "epoch %d, loss %.4f%n", run.epoch, sum / steps);
+            }
             run.epoch++;
             run.batch = 0;
             run.save();
@@ -239,16 +241,6 @@ public final class TrainOnSpark implements Callable<Integer> {
         Column predicted = array_position(scores, array_max(scores)).minus(1);
         Column right = when(predicted.equalTo(named(label)), 1.0).otherwise(0.0);
         return scored.select(avg(right)).head().getDouble(0);
-    }
-
-    private static String digest(Network network) throws IOException {
-        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-        PyTorch.stateDict(network).writeTo(bytes);
-        try {
-            return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes.toByteArray()));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e); // every JDK has it
-        }
     }
 
     /** A network in training, and the batch that comes next. */
@@ -269,8 +261,8 @@ public final class TrainOnSpark implements Callable<Integer> {
 
         /** What decides on the bits of a run, apart from the rows. */
         private String options() {
-            return "seed %d, rate %s, layers %s, block %d, blocks %d, features %s, ids %s"
-                    .formatted(seed, rate, layers, rowsInBlock, blocksInBatch, features, ids);
+            return "seed %d, rate %s, layers %s, block %d, blocks %d, label %s, features %s, ids %s"
+                    .formatted(seed, rate, layers, rowsInBlock, blocksInBatch, label, features, ids);
         }
 
         void save() throws IOException {

@@ -454,6 +454,6 @@ public final class BatchNorm extends ArrayLayer<BatchNorm.Pass> implements Layer
         Matrix bias = normalized(b, normalization(running, gamma, beta.value()), Normalization.NO_LEAST);
         Checks.requireFinite(weight, where, "folded weight");
         Checks.requireFinite(bias, where, "folded bias");
-        return new Affine(weight, bias);
+        return new Affine(weight, bias).withPrecision(affine.precision());
     }
 }

@@ -158,16 +158,27 @@ final class Checks {
     }
 
     /**
-     * A refusal with a place in front, instead of what its message begins with, {@code where}. An exception of a
-     * subclass, or without a message, is returned as it is.
+     * A refusal with a place in front, instead of what its message begins with, {@code where}, and a hint behind it. An
+     * exception of a subclass, or without a message, is returned as it is.
      */
-    static IllegalArgumentException placed(String place, String where, IllegalArgumentException refusal) {
+    static IllegalArgumentException placed(String place, String where, String hint, IllegalArgumentException refusal) {
         String message = refusal.getMessage();
         if (refusal.getClass() != IllegalArgumentException.class || message == null) {
             return refusal;
         }
         String what = message.startsWith(where) ? message.substring(where.length()) : message;
-        return new IllegalArgumentException(place + ": " + what, refusal);
+        return new IllegalArgumentException(place + ": " + what + hint, refusal);
+    }
+
+    /** What may explain why a layer refuses an infinite entry, to be added to the message. */
+    static String hint(List<Layer> layers, int index, String method) {
+        boolean normalizes = method.equals("forward") && layers.get(index) instanceof BatchNorm;
+        return normalizes
+                        && index > 0
+                        && layers.get(index - 1) instanceof Affine affine
+                        && affine.precision() == Precision.SINGLE
+                ? "; the layer before has single precision, where what is beyond 3.4e38 is infinite"
+                : "";
     }
 
     static String place(int index, Object layer) {

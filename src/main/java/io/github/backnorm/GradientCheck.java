@@ -83,7 +83,8 @@ public final class GradientCheck {
      * @param loss L, a function of the layer's y
      * @param lossGradient ∂L/∂y as a function of y, of y's shape; an error in it looks like an error of the layer
      * @return what was found
-     * @throws IllegalArgumentException if the layer cannot take x, or ∂L/∂y has another shape than y
+     * @throws IllegalArgumentException if the layer cannot take x, or ∂L/∂y has another shape than y;
+     *     or if an affine layer has {@link Precision#SINGLE}
      */
     public static GradientCheck run(
             Layer layer, Matrix x, ToDoubleFunction<Matrix> loss, UnaryOperator<Matrix> lossGradient) {
@@ -91,6 +92,13 @@ public final class GradientCheck {
         Checks.requireNonNull(x, "GradientCheck.run", "x");
         Checks.requireNonNull(loss, "GradientCheck.run", "loss");
         Checks.requireNonNull(lossGradient, "GradientCheck.run", "lossGradient");
+        if (hasSinglePrecision(layer)) {
+            throw Checks.refusal(
+                    "GradientCheck.run",
+                    "layer",
+                    "in single precision",
+                    "double, for differences need its digits; check withPrecision(Precision.DOUBLE)");
+        }
         Map<String, Matrix> state = layer.state();
         GradientCheck check = new GradientCheck(layer, loss);
         try {
@@ -99,6 +107,12 @@ public final class GradientCheck {
             layer.restore(state);
         }
         return check;
+    }
+
+    private static boolean hasSinglePrecision(Layer layer) {
+        return layer instanceof Network network
+                ? network.layers().stream().anyMatch(GradientCheck::hasSinglePrecision)
+                : layer instanceof Affine affine && affine.precision() == Precision.SINGLE;
     }
 
     private void compareAll(Matrix x, UnaryOperator<Matrix> lossGradient) {

@@ -3,6 +3,7 @@ package io.github.backnorm;
 import io.github.backnorm.internal.Columns;
 import io.github.backnorm.internal.Elementwise;
 import io.github.backnorm.internal.Products;
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.Operand;
 import java.util.Arrays;
 import java.util.Objects;
@@ -24,6 +25,9 @@ import java.util.function.IntFunction;
  * <p>Safe for use by any number of threads.
  */
 public final class Matrix {
+    /** The row for products to which none is added. */
+    static final Matrix NO_ROW = wrap(1, 0, Products.NO_ROW);
+
     private static final int SHOWN = 6; // rows and columns that toString writes out
 
     private final int rows;
@@ -218,7 +222,7 @@ public final class Matrix {
                     "Matrix.times", "right", Checks.shape(right), columns + "xN (this is " + Checks.shape(this) + ")");
         }
         Checks.requireSize(rows, right.columns, "Matrix.times");
-        return product(operand(), right.operand(), double[]::new);
+        return product(Precision.DOUBLE, operand(), right.operand(), NO_ROW, double[]::new);
     }
 
     /** This matrix as a product reads it. */
@@ -226,16 +230,21 @@ public final class Matrix {
         return Operand.of(rows, columns, data);
     }
 
-    /** {@code left·right} in an array that {@code arrayFor} gives. The shapes must fit, and an array must hold it. */
-    static Matrix product(Operand left, Operand right, IntFunction<double[]> arrayFor) {
-        double[] product = Products.multiply(left, right, Products.NO_ROW, arrayFor);
+    /**
+     * {@code left·right} in an array that {@code arrayFor} gives, with {@code row} added to each row unless it is
+     * {@link #NO_ROW}. The shapes must fit, and an array must hold the product.
+     */
+    static Matrix product(
+            Precision precision, Operand left, Operand right, Matrix row, IntFunction<double[]> arrayFor) {
+        double[] product = precision == Precision.SINGLE
+                ? Products.multiplySingle(left, right, row.data, arrayFor)
+                : Products.multiply(left, right, row.data, arrayFor);
         return wrap(left.rows(), right.columns(), product);
     }
 
-    /** As {@link #product}, with {@code row} added to each row. */
-    static Matrix productPlusRow(Operand left, Operand right, Matrix row, IntFunction<double[]> arrayFor) {
-        double[] sum = Products.multiply(left, right, row.data, arrayFor);
-        return wrap(left.rows(), right.columns(), sum);
+    /** As {@link #product}, in single precision, for a right operand that is rounded already. */
+    static Matrix product(Operand left, FloatRows right, Matrix row) {
+        return wrap(left.rows(), right.columns(), Products.multiplySingle(left, right, row.data));
     }
 
     /**

@@ -213,7 +213,8 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     /** A layer's refusal with the layer's place in this network instead of the layer's own {@code <Type>.<method>}. */
     private IllegalArgumentException placed(int index, String method, IllegalArgumentException refusal) {
-        return Checks.placed(place(index, method), Checks.typeName(layers.get(index)) + "." + method + ": ", refusal);
+        String where = Checks.typeName(layers.get(index)) + "." + method + ": ";
+        return Checks.placed(place(index, method), where, Checks.hint(layers, index, method), refusal);
     }
 
     /**
@@ -301,6 +302,44 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     }
 
     /**
+     * {@return a copy of this network whose affine layers multiply in a precision} The layers of networks inside are
+     * copied, too. In front of training or serving a model from a file:
+     * <pre>{@code
+     * Network network = PyTorch.network(Safetensors.read(file)).withPrecision(Precision.SINGLE);
+     * }</pre>
+     *
+     * @param precision the precision of each affine layer; {@link Affine#withPrecision} sets that of one
+     * @throws IllegalArgumentException if a layer is of a user's type, for it cannot be copied
+     */
+    public Network withPrecision(Precision precision) {
+        Checks.requireNonNull(precision, "Network.withPrecision", "precision");
+        Layer[] copies = new Layer[layers.size()];
+        for (int i = 0; i < copies.length; i++) {
+            BuiltInLayer<?> layer = requireBuiltIn(i, "withPrecision", "set it for each Affine");
+            try {
+                copies[i] = layer instanceof Affine affine
+                        ? affine.withPrecision(precision)
+                        : layer instanceof Network nested ? nested.withPrecision(precision) : layer.copy();
+            } catch (IllegalArgumentException refusal) {
+                throw placed(i, "withPrecision", refusal);
+            }
+        }
+        return new Network(copies);
+    }
+
+    /** A layer that can be copied. */
+    private BuiltInLayer<?> requireBuiltIn(int index, String method, String advice) {
+        if (layers.get(index) instanceof BuiltInLayer<?> builtIn) {
+            return builtIn;
+        }
+        throw Checks.refusal(
+                "Network." + method,
+                Checks.place(index, layers.get(index)),
+                "of a user's type",
+                "Affine, BatchNorm, ReLU or Network, which can be copied; " + advice);
+    }
+
+    /**
      * {@return a network for inference, with each batch norm that directly follows an affine layer merged into it} It
      * is a copy: later changes to one network do not affect the other.
      *
@@ -325,19 +364,14 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
     public Network folded() {
         List<Layer> folded = new ArrayList<>();
         for (int i = 0; i < layers.size(); i++) {
-            Layer layer = layers.get(i);
-            if (!(layer instanceof BuiltInLayer<?> builtIn)) {
-                throw new IllegalArgumentException("Network.folded: " + Checks.place(i, layer)
-                        + " is of a user's type, expected Affine, BatchNorm, ReLU or Network, which can be copied;"
-                        + " fold the networks before and after it");
-            }
+            BuiltInLayer<?> layer = requireBuiltIn(i, "folded", "fold the networks before and after it");
             Layer next = i + 1 < layers.size() ? layers.get(i + 1) : layer;
             try {
                 if (layer instanceof Affine affine && next instanceof BatchNorm norm) {
                     i++;
                     folded.add(norm.mergedInto(affine));
                 } else {
-                    folded.add(builtIn.copy());
+                    folded.add(layer.copy());
                 }
             } catch (IllegalArgumentException refusal) {
                 throw placed(i, "folded", refusal);

@@ -104,6 +104,7 @@ public final class Shard {
         run(
                 "Shard.new: block " + block,
                 "Network.forward: ",
+                "",
                 () -> network.outputColumns(x.rows(), x.columns(), BuiltInLayer.Method.BLOCK));
         network.claim = claim;
     }
@@ -135,6 +136,9 @@ public final class Shard {
         for (Layer layer : layers) {
             parts.add(Checks.typeName(layer));
             parts.add(layer.state());
+            if (layer instanceof Affine affine) {
+                parts.add(affine.precision().name());
+            }
             if (layer instanceof BatchNorm norm) {
                 parts.add(norm.epsilon());
                 parts.add(norm.momentum());
@@ -278,7 +282,7 @@ public final class Shard {
     private BlockSums differentiateLoss() {
         gradients = new BlockSums(pairs, singles);
         if (x.rows() > 0) {
-            Loss ofBlock = run(where(), "", () -> Checks.requireNonNull(lossOf.apply(value), where(), "loss"));
+            Loss ofBlock = run(where(), "", "", () -> Checks.requireNonNull(lossOf.apply(value), where(), "loss"));
             Checks.requireShape(ofBlock.gradient(), x.rows(), value.columns(), where(), "gradient of the loss");
             Loss partOfBatch = ofBlock.ofBatch(rows);
             gradients.put(partOfBatch.sum());
@@ -397,15 +401,17 @@ public final class Shard {
 
     /** Runs a method of the first layer of a step; a refusal gets the block and the place of the layer in front. */
     private <T> T run(int i, String method, Supplier<T> work) {
-        return run(place(i), Checks.typeName(steps.get(i).layers.get(0)) + "." + method + ": ", work);
+        int index = steps.get(i).index;
+        String where = Checks.typeName(layers.get(index)) + "." + method + ": ";
+        return run(place(i), where, Checks.hint(layers, index, method), work);
     }
 
-    /** A refusal gets a place in front, instead of {@code where}. */
-    private static <T> T run(String place, String where, Supplier<T> work) {
+    /** A refusal gets a place in front, instead of {@code where}, and a hint behind it. */
+    private static <T> T run(String place, String where, String hint, Supplier<T> work) {
         try {
             return work.get();
         } catch (IllegalArgumentException refusal) {
-            throw Checks.placed(place, where, refusal);
+            throw Checks.placed(place, where, hint, refusal);
         }
     }
 

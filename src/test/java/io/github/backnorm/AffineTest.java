@@ -13,6 +13,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class AffineTest {
     /** W = (1 2; 3 4; 5 6), b = (10 20). */
@@ -225,12 +226,72 @@ final class AffineTest {
                 .withMessage("Affine.bias: the layer has none; ask hasBias() first");
     }
 
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4, 5, 30})
+    void withPrecisionSingle_anyPass_multipliesRoundedNumbers(int batch) {
+        Matrix x = Matrices.uniform(batch, 3, 8);
+        Matrix dy = Matrices.uniform(batch, 2, 9);
+        Affine layer = layer().withPrecision(Precision.SINGLE);
+        Matrix w = layer.weight().value();
+        Matrix y = floatChains(x, w).combine(repeated(layer.bias().value(), batch), Double::sum);
+
+        assertThat(layer.infer(x)).isEqualTo(y).isNotEqualTo(layer().infer(x));
+        assertThat(layer.forward(x)).isEqualTo(y);
+        assertThat(layer.backward(dy)).isEqualTo(floatChains(dy, w.transpose()));
+        assertThat(layer.weight().gradient()).isEqualTo(floatChains(x.transpose(), dy));
+        assertThat(layer.bias().gradient()).isEqualTo(dy.columnSums());
+    }
+
+    private static Matrix repeated(Matrix row, int rows) {
+        return Matrix.generate(rows, row.columns(), (i, j) -> row.get(0, j));
+    }
+
+    /** A product of at most 1,024 terms. */
+    private static Matrix floatChains(Matrix a, Matrix b) {
+        return Matrix.generate(a.rows(), b.columns(), (i, j) -> {
+            float chain = 0;
+            for (int p = 0; p < a.columns(); p++) {
+                chain = Math.fma((float) a.get(i, p), (float) b.get(p, j), chain);
+            }
+            return chain;
+        });
+    }
+
+    @Test
+    void inferInSinglePrecision_weightReplaced_usesTheNewOne() {
+        Matrix x = Matrices.uniform(1, 3, 8);
+        Affine layer = layer().withPrecision(Precision.SINGLE).withoutBias();
+        layer.infer(x);
+        layer.weight().setValue(Matrices.uniform(3, 2, 10));
+
+        assertThat(layer.infer(x)).isEqualTo(floatChains(x, layer.weight().value()));
+    }
+
+    @Test
+    void withPrecision_layer_isIndependentAndSaysWhatItIs() {
+        Affine layer = layer();
+        Affine single = layer.withPrecision(Precision.SINGLE);
+        assertThat(layer.precision()).isEqualTo(Precision.DOUBLE);
+        assertThat(single.precision()).isEqualTo(Precision.SINGLE);
+        assertThat(single.withoutBias().precision()).isEqualTo(Precision.SINGLE);
+        assertThat(single.withPrecision(Precision.DOUBLE)).hasToString("Affine 3→2");
+        assertThat(single).hasToString("Affine 3→2 in single precision");
+        assertThat(single.withoutBias()).hasToString("Affine 3→2 without bias in single precision");
+        assertThat(single.state()).isEqualTo(layer.state());
+        assertThat(single.parameters()).doesNotContainAnyElementsOf(layer.parameters());
+        assertThat(layer.withoutBias().withPrecision(Precision.SINGLE).hasBias())
+                .isFalse();
+    }
+
     static List<Refusal> refusals() {
         Matrix w = Matrix.zeros(3, 2);
         Random random = new Random(7);
         return List.of(
                 new Refusal("Affine.new: inputs is -1, expected at least 0", layer -> new Affine(-1, 2, random)),
                 new Refusal("Affine.new: outputs is -1, expected at least 0", layer -> new Affine(3, -1, random)),
+                new Refusal(
+                        "Affine.withPrecision: precision is null, expected a value",
+                        layer -> ((Affine) layer).withPrecision(null)),
                 new Refusal("Affine.new: random is null, expected a value", layer -> new Affine(3, 2, null)),
                 new Refusal(
                         "Affine.outputLayer: inputs is -1, expected at least 0",

@@ -10,8 +10,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.EnumSource;
-import org.junit.jupiter.params.provider.ValueSource;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * What a training step and an inference leave on the heap. A vector that C2 does not keep in a register is an object of
@@ -50,26 +49,27 @@ final class AllocationTest {
         private final Matrix x;
         private final Matrix dy;
 
-        Steps(int batch, int features) {
+        Steps(int batch, int features, Precision precision) {
             this.batch = batch;
             this.features = features;
             Random random = new Random(1);
             network = new Network(
-                    new Affine(INPUTS, features, random),
-                    new BatchNorm(features),
-                    new ReLU(),
-                    new Affine(features, OUTPUTS, random));
+                            new Affine(INPUTS, features, random),
+                            new BatchNorm(features),
+                            new ReLU(),
+                            new Affine(features, OUTPUTS, random))
+                    .withPrecision(precision);
             x = Matrix.generate(batch, INPUTS, (row, column) -> random.nextDouble());
             dy = Matrix.generate(batch, OUTPUTS, (row, column) -> random.nextDouble());
         }
 
-        static Steps small() {
-            return new Steps(48, 70);
+        static Steps small(Precision precision) {
+            return new Steps(48, 70, precision);
         }
 
         /** For these, C2 compiles the tile of products otherwise. */
-        static Steps wide() {
-            return new Steps(256, 512);
+        static Steps wide(Precision precision) {
+            return new Steps(256, 512, precision);
         }
 
         void train() {
@@ -88,7 +88,8 @@ final class AllocationTest {
          */
         public static void main(String[] arguments) {
             boolean wide = Boolean.getBoolean("wide");
-            Steps steps = wide ? wide() : small();
+            Precision precision = Precision.valueOf(System.getProperty("precision"));
+            Steps steps = wide ? wide(precision) : small(precision);
             int warm = wide ? 3_000 : 20_000;
             int part = 50;
             long start = 0;
@@ -165,12 +166,12 @@ final class AllocationTest {
     }
 
     @ParameterizedTest
-    @EnumSource
-    void step_compiled_allocatesItsArraysOnly(Use use) {
-        Steps steps = Steps.small();
+    @CsvSource({"TRAINING, DOUBLE", "INFERENCE, DOUBLE", "TRAINING, SINGLE", "INFERENCE, SINGLE"})
+    void step_compiled_allocatesItsArraysOnly(Use use, Precision precision) {
+        Steps steps = Steps.small(precision);
         long most = use.most(steps);
         assertThat(Allocation.ofCompiled(() -> use.run(steps), most))
-                .as("bytes of %s", use)
+                .as("bytes of %s, %s", use, precision)
                 .isLessThanOrEqualTo(most);
     }
 
@@ -188,11 +189,11 @@ final class AllocationTest {
     }
 
     @ParameterizedTest
-    @ValueSource(booleans = {false, true})
-    void step_inLoopOfMain_allocatesItsArraysOnly(boolean wide) {
+    @CsvSource({"false, DOUBLE", "true, DOUBLE", "false, SINGLE", "true, SINGLE"})
+    void step_inLoopOfMain_allocatesItsArraysOnly(boolean wide, Precision precision) {
         List<String> options = new ArrayList<>(List.of(ChildJvm.optionsOfThisJvm()));
-        options.addAll(List.of("-Dwide=" + wide, "-Dbacknorm.threads=1"));
-        Steps steps = wide ? Steps.wide() : Steps.small();
+        options.addAll(List.of("-Dwide=" + wide, "-Dprecision=" + precision, "-Dbacknorm.threads=1"));
+        Steps steps = wide ? Steps.wide(precision) : Steps.small(precision);
         List<Long> bytes = ChildJvm.run(Steps.class, options.toArray(String[]::new)).lines().stream()
                 .map(Long::valueOf)
                 .toList();

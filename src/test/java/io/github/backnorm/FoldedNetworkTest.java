@@ -80,6 +80,14 @@ final class FoldedNetworkTest {
         assertThat(new Network(bare).folded().state()).isEqualTo(Map.of("0.weight", weight));
     }
 
+    @Test
+    void folded_singlePrecision_isKept() {
+        Network single =
+                new Network(affine(3, 2, 1), batchNorm(0.5, 1e-5, 2), affine(2, 2, 2)).withPrecision(Precision.SINGLE);
+        assertThat(single.folded())
+                .hasToString("Network[Affine 3→2 in single precision, Affine 2→2 in single precision]");
+    }
+
     /** Coefficients that are rounded once, and what is inferred with them. */
     @ParameterizedTest
     @EnumSource

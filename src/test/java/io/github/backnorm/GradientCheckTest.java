@@ -1,6 +1,7 @@
 package io.github.backnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Map;
@@ -249,5 +250,16 @@ final class GradientCheckTest {
         assertThatThrownBy(() -> GradientCheck.run(null, X, GradientCheckTest::loss, LOSS_GRADIENT))
                 .isExactlyInstanceOf(NullPointerException.class)
                 .hasMessage("GradientCheck.run: layer is null, expected a value");
+    }
+
+    @Test
+    void run_singlePrecision_refused() {
+        Network network = new Network(new ReLU(), new Network(new Affine(2, 2, new Random(1))));
+        GradientCheck.run(network, Matrix.zeros(2, 2), Matrix::sum, y -> Matrix.filled(2, 2, 1));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> GradientCheck.run(
+                        network.withPrecision(Precision.SINGLE), Matrix.zeros(2, 2), Matrix::sum, y -> y))
+                .withMessage("GradientCheck.run: layer is in single precision, expected double, for differences need"
+                        + " its digits; check withPrecision(Precision.DOUBLE)");
     }
 }

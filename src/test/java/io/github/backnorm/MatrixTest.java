@@ -238,7 +238,7 @@ final class MatrixTest {
     }
 
     private static Matrix product(Operand left, Operand right) {
-        return Matrix.product(left, right, double[]::new);
+        return Matrix.product(Precision.DOUBLE, left, right, Matrix.NO_ROW, double[]::new);
     }
 
     @Test

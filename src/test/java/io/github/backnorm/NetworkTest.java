@@ -628,6 +628,54 @@ final class NetworkTest {
         LayerTest.assertNoPass(network, X);
     }
 
+    @Test
+    void forward_overflowInSinglePrecision_refusedWithAHint() {
+        Affine large = new Affine(Matrix.filled(3, 1, 1e30), Matrix.zeros(1, 1)).withPrecision(Precision.SINGLE);
+        Network network = new Network(large, new BatchNorm(1), new ReLU());
+
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> network.forward(Matrix.filled(2, 3, 1e9)))
+                .withMessage("Network.forward: layer 1 (BatchNorm): x[0,0] is Infinity, expected a finite number; the"
+                        + " layer before has single precision, where what is beyond 3.4e38 is infinite");
+        assertThat(network.forward(Matrix.filled(2, 3, 1))).isEqualTo(Matrix.zeros(2, 1));
+    }
+
+    @Test
+    void withPrecision_network_isACopyInThatPrecision() {
+        Network network = new Network(
+                affine(3, 2, 1),
+                new BatchNorm(2, 1e-3, 0.3),
+                new Network(affine(2, 2, 2).withoutBias(), new ReLU()));
+        network.forward(X);
+        Network single = network.withPrecision(Precision.SINGLE);
+
+        assertThat(single)
+                .hasToString("Network[Affine 3→2 in single precision, BatchNorm 2,"
+                        + " Network[Affine 2→2 without bias in single precision, ReLU]]");
+        assertThat(single.state()).isEqualTo(network.state());
+        BatchNorm norm = (BatchNorm) single.layers().get(1);
+        assertThat(List.of(norm.epsilon(), norm.momentum())).containsExactly(1e-3, 0.3);
+        Map<String, Matrix> before = network.state();
+        single.forward(X);
+        assertThat(network.state()).isEqualTo(before);
+        Network back = single.withPrecision(Precision.DOUBLE);
+        assertThat(back.infer(X)).isNotEqualTo(network.infer(X)); // the running statistics have moved
+        back.restore(before);
+        assertThat(back.infer(X)).isEqualTo(network.infer(X));
+    }
+
+    @Test
+    void withPrecision_impossible_refused() {
+        Network own = new Network(new ReLU(), new Network(new Scale(Matrix.ofRow(1, 1))));
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> own.withPrecision(Precision.SINGLE))
+                .withMessage("Network.withPrecision: layer 1 (Network): layer 0 (Scale) is of a user's type, expected"
+                        + " Affine, BatchNorm, ReLU or Network, which can be copied; set it for each Affine");
+        assertThatNullPointerException()
+                .isThrownBy(() -> own.withPrecision(null))
+                .withMessage("Network.withPrecision: precision is null, expected a value");
+    }
+
     static List<RuntimeException> foreignExceptions() {
         return List.of(
                 new IllegalArgumentException(),

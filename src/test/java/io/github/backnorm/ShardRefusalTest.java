@@ -117,6 +117,7 @@ final class ShardRefusalTest {
                 Arguments.of("another network", firstMessage(withNorm(new BatchNorm(4, 1e-3, 0.1), new ReLU()), 1)),
                 Arguments.of("another network", firstMessage(withNorm(new BatchNorm(4, 1e-5, 0.2), new ReLU()), 1)),
                 Arguments.of("another network", firstMessage(withNorm(new BatchNorm(4)), 1)),
+                Arguments.of("another network", firstMessage(network().withPrecision(Precision.SINGLE), 1)),
                 Arguments.of("a batch of 2 blocks, expected 1", firstMessage(network(), 2)),
                 Arguments.of("exchange 1, expected 0", messageOfExchange(1)),
                 Arguments.of("exchange 2, expected 0", messageOfExchange(2)));

@@ -98,7 +98,8 @@ final class ShardTest {
         int columns = INPUTS;
         for (int i = random.nextInt(5); i > 0; i--) {
             int next = 1 + random.nextInt(20);
-            Affine affine = new Affine(columns, next, random);
+            Affine affine = new Affine(columns, next, random)
+                    .withPrecision(random.nextBoolean() ? Precision.SINGLE : Precision.DOUBLE);
             layers.add(random.nextBoolean() ? affine : affine.withoutBias());
             if (random.nextInt(4) > 0) {
                 layers.add(new BatchNorm(next));

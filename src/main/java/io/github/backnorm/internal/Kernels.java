@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.Operand;
 import io.github.backnorm.internal.threads.Parallel;
 import java.util.function.IntFunction;
@@ -53,6 +54,12 @@ abstract class Kernels {
      * @return C, row-major
      */
     abstract double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor);
+
+    /** As {@link #multiply}, in single precision. */
+    abstract double[] multiplySingle(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor);
+
+    /** As {@link #multiplySingle}, for a B that is rounded already. */
+    abstract double[] multiplySingle(Operand a, FloatRows b, double[] row);
 
     // Sums of columns
 

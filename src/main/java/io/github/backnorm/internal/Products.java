@@ -1,5 +1,6 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.Operand;
 import io.github.backnorm.internal.products.ScalarProducts;
 import java.util.Arrays;
@@ -21,6 +22,12 @@ public final class Products {
 
     private Products() {}
 
+    /** A product in one of the precisions, as {@link Kernels} has them. */
+    @FunctionalInterface
+    private interface Multiplication {
+        double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor);
+    }
+
     /**
      * {@code A·B}, with {@code row} added to each row: one addition after the chain.
      *
@@ -32,14 +39,34 @@ public final class Products {
         return multiply(KernelChoice.chosen(), a, b, row, arrayFor);
     }
 
+    /** As {@link #multiply}, in single precision. */
+    public static double[] multiplySingle(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return multiplySingle(KernelChoice.chosen(), a, b, row, arrayFor);
+    }
+
+    /** As {@link #multiplySingle}, for a B that is rounded already. */
+    public static double[] multiplySingle(Operand a, FloatRows b, double[] row) {
+        return KernelChoice.chosen().multiplySingle(a, b, row);
+    }
+
     static double[] multiply(Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return multiply(kernels::multiply, a, b, row, arrayFor);
+    }
+
+    static double[] multiplySingle(
+            Kernels kernels, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return multiply(kernels::multiplySingle, a, b, row, arrayFor);
+    }
+
+    private static double[] multiply(
+            Multiplication product, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         int m = a.rows();
         int n = b.columns();
         if (n == 1 && row.length == 0 && !a.hasContiguousRows()) {
-            return multiply(kernels, b.transposed(), a.transposed(), row, arrayFor); // one row, not one column
+            return multiply(product, b.transposed(), a.transposed(), row, arrayFor); // one row, not one column
         }
         if (m > 0 && n > 0 && a.columns() > 0) {
-            return kernels.multiply(a, b, row, arrayFor);
+            return product.multiply(a, b, row, arrayFor);
         }
         double[] c = arrayFor.apply(m * n);
         Arrays.fill(c, 0.0);

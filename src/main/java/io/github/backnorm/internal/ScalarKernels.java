@@ -1,7 +1,9 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.NarrowProducts;
 import io.github.backnorm.internal.products.Operand;
+import io.github.backnorm.internal.products.ScalarFloats;
 import io.github.backnorm.internal.products.ScalarProducts;
 import io.github.backnorm.internal.threads.Parallel;
 import java.util.function.IntFunction;
@@ -25,6 +27,16 @@ final class ScalarKernels extends Kernels {
         return NarrowProducts.suits(a, b, NARROW)
                 ? NarrowProducts.multiply(parallel(), a, b, row, arrayFor)
                 : ScalarProducts.multiply(parallel(), a, b, row, arrayFor);
+    }
+
+    @Override
+    double[] multiplySingle(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return ScalarFloats.multiply(parallel(), a, b, row, arrayFor);
+    }
+
+    @Override
+    double[] multiplySingle(Operand a, FloatRows b, double[] row) {
+        return b.multiply(a, row, ScalarFloats::addOneByFour);
     }
 
     @Override

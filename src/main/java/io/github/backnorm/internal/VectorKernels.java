@@ -1,8 +1,10 @@
 package io.github.backnorm.internal;
 
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.NarrowProducts;
 import io.github.backnorm.internal.products.Operand;
-import io.github.backnorm.internal.products.VectorProducts;
+import io.github.backnorm.internal.products.VectorDoubles;
+import io.github.backnorm.internal.products.VectorFloats;
 import io.github.backnorm.internal.products.VectorRows;
 import io.github.backnorm.internal.threads.Parallel;
 import java.util.Arrays;
@@ -70,7 +72,17 @@ final class VectorKernels extends Kernels {
         }
         return NarrowProducts.suits(a, b, NARROW)
                 ? NarrowProducts.multiply(parallel(), a, b, row, arrayFor)
-                : VectorProducts.multiply(parallel(), a, b, row, arrayFor);
+                : VectorDoubles.multiply(parallel(), a, b, row, arrayFor);
+    }
+
+    @Override
+    double[] multiplySingle(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+        return VectorFloats.multiply(parallel(), a, b, row, arrayFor);
+    }
+
+    @Override
+    double[] multiplySingle(Operand a, FloatRows b, double[] row) {
+        return VectorFloats.multiply(a, b, row);
     }
 
     @Override

@@ -15,6 +15,7 @@ import io.github.backnorm.Layer;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.Parameter;
+import io.github.backnorm.Precision;
 import io.github.backnorm.ReLU;
 import java.math.BigDecimal;
 import java.util.ArrayList;
@@ -69,7 +70,7 @@ final class ScorerTest {
                 new Affine(INPUTS, 20, random).withoutBias(),
                 new BatchNorm(20, 1e-3, 0.3),
                 new ReLU(),
-                new Network(new Affine(20, 11, random), new BatchNorm(11), new ReLU()),
+                new Network(new Affine(20, 11, random).withPrecision(Precision.SINGLE), new BatchNorm(11), new ReLU()),
                 Affine.outputLayer(11, 3, random));
         network.forward(gaussian(50, random));
         return network;

@@ -4,6 +4,7 @@ import io.github.backnorm.Affine;
 import io.github.backnorm.BatchNorm;
 import io.github.backnorm.Layer;
 import io.github.backnorm.Network;
+import io.github.backnorm.Precision;
 import io.github.backnorm.PyTorch;
 import io.github.backnorm.Safetensors;
 import java.io.ByteArrayInputStream;
@@ -14,9 +15,13 @@ import java.io.UncheckedIOException;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** A network as bytes, which travel to executors; an executor makes the network of them once for all its tasks. */
 final class Model implements Serializable {
@@ -34,6 +39,9 @@ final class Model implements Serializable {
         }
     };
 
+    /** Metadata: the precisions of the affine layers, in order. */
+    private static final String PRECISIONS = "precisions";
+
     private static final int ANY = -1;
 
     private final byte[] file;
@@ -46,7 +54,9 @@ final class Model implements Serializable {
         inputs = inputs(network);
         ByteArrayOutputStream bytes = new ByteArrayOutputStream();
         try {
-            PyTorch.stateDict(network).writeTo(bytes);
+            String precisions =
+                    affines(network).map(affine -> affine.precision().name()).collect(Collectors.joining(","));
+            PyTorch.stateDict(network).withMetadata(PRECISIONS, precisions).writeTo(bytes);
             file = bytes.toByteArray();
             digest = HexFormat.of()
                     .formatHex(MessageDigest.getInstance("SHA-256").digest(file));
@@ -58,6 +68,13 @@ final class Model implements Serializable {
         } catch (NoSuchAlgorithmException e) {
             throw new IllegalStateException(e); // every JDK has it
         }
+    }
+
+    private static Stream<Affine> affines(Network network) {
+        return network.layers().stream()
+                .flatMap(layer -> layer instanceof Network inside
+                        ? affines(inside)
+                        : layer instanceof Affine affine ? Stream.of(affine) : Stream.empty());
     }
 
     /** The number of columns of x, or {@link #ANY} if no layer knows it. */
@@ -104,7 +121,14 @@ final class Model implements Serializable {
 
     private Network read() {
         try {
-            return PyTorch.network(Safetensors.read(new ByteArrayInputStream(file)));
+            Safetensors read = Safetensors.read(new ByteArrayInputStream(file));
+            Iterator<String> precisions =
+                    List.of(read.metadata().get(PRECISIONS).split(",")).iterator();
+            return new Network(PyTorch.network(read).layers().stream()
+                    .map(layer -> layer instanceof Affine affine
+                            ? affine.withPrecision(Precision.valueOf(precisions.next()))
+                            : layer)
+                    .toArray(Layer[]::new));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

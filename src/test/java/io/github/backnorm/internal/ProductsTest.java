@@ -3,6 +3,7 @@ package io.github.backnorm.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.products.FloatRows;
 import io.github.backnorm.internal.products.Operand;
 import io.github.backnorm.internal.products.Spoiled;
 import io.github.backnorm.internal.threads.Parallel;
@@ -14,6 +15,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.function.Consumer;
 import java.util.function.DoubleSupplier;
+import java.util.function.IntFunction;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -56,7 +58,9 @@ final class ProductsTest {
     };
 
     /** m, n, k for the comparison with exact arithmetic, which is slow. */
-    private static final int[][] EXACT_SHAPES = {{3, 2, 0}, {5, 4, 1}, {7, 11, 13}, {2, 3, 130}, {31, 37, 41}};
+    private static final int[][] EXACT_SHAPES = {
+        {3, 2, 0}, {5, 4, 1}, {7, 11, 13}, {2, 3, 130}, {31, 37, 41}, {1, 2, 2100}
+    };
 
     /** Sizes on each side of the edges of the kernels' blocks, and of powers of two, up to 4 vectors of 8 lanes. */
     private static final int[] ROWS = {
@@ -74,13 +78,15 @@ final class ProductsTest {
     private static final int[][] BLOCKS = {{1027, 513, 65}, {13, 513, 1025}, {1027, 70, 1025}, {2053, 17, 64}};
 
     /** One of the products that kernels know. */
-    private record Product(Kernels kernels, boolean aTransposed, boolean bTransposed, boolean withRow) {
+    private record Product(Kernels kernels, boolean single, boolean aTransposed, boolean bTransposed, boolean withRow) {
         static List<Product> all(Parallel parallel) {
             List<Boolean> either = List.of(false, true);
             return Execution.kernels(parallel).stream()
                     .flatMap(kernels -> either.stream()
-                            .flatMap(a -> either.stream()
-                                    .flatMap(b -> either.stream().map(row -> new Product(kernels, a, b, row)))))
+                            .flatMap(single -> either.stream()
+                                    .flatMap(a -> either.stream()
+                                            .flatMap(b -> either.stream()
+                                                    .map(row -> new Product(kernels, single, a, b, row))))))
                     .toList();
         }
 
@@ -111,7 +117,7 @@ final class ProductsTest {
             int panels = Math.min(1 << 16, depth * (x.n + 32));
             int packed = depth * (Math.min(1024, x.m) + 64) + kernels.parallel().threads() * panels + x.n + 1024;
             Spoiled.scratch(packed);
-            assertThat(Products.multiply(kernels, a(x), b(x), row(x), length -> {
+            assertThat(multiply(a(x), b(x), row(x), length -> {
                         assertThat(length).isEqualTo(c.length);
                         return c;
                     }))
@@ -119,9 +125,19 @@ final class ProductsTest {
             return c;
         }
 
+        double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
+            return single
+                    ? Products.multiplySingle(kernels, a, b, row, arrayFor)
+                    : Products.multiply(kernels, a, b, row, arrayFor);
+        }
+
         @Override
         public String toString() {
-            return kernels + (aTransposed ? ", AᵀB" : ", AB") + (bTransposed ? "ᵀ" : "") + (withRow ? " + row" : "");
+            return kernels
+                    + (single ? ", single" : "")
+                    + (aTransposed ? ", AᵀB" : ", AB")
+                    + (bTransposed ? "ᵀ" : "")
+                    + (withRow ? " + row" : "");
         }
     }
 
@@ -131,15 +147,15 @@ final class ProductsTest {
     }
 
     private static void assertChains(Operands x, Parallel parallel) {
-        double[] chains = x.chains();
-        double[] sums = IntStream.range(0, chains.length)
-                .mapToDouble(t -> chains[t] + x.row[t % x.n])
-                .toArray();
+        double[] ofDoubles = x.chains();
+        double[] ofFloats = x.floatChains();
         for (Product product : Product.all(parallel)) {
+            double[] chains = product.single ? ofFloats : ofDoubles;
+            double[] expected = product.withRow ? x.plusRow(chains) : chains;
             double[] a = x.a.clone();
             double[] b = x.b.clone();
             double[] row = x.row.clone();
-            assertThat(product.of(x)).as("%s, %s", product, x).isEqualTo(product.withRow ? sums : chains);
+            assertThat(product.of(x)).as("%s, %s", product, x).isEqualTo(expected);
             assertThat(List.of(x.a, x.b, x.row))
                     .as("operands after %s, %s", product, x)
                     .usingElementComparator(Arrays::compare)
@@ -182,6 +198,15 @@ final class ProductsTest {
             return new Operands(m, n, k, a, b, row, "seed " + seed);
         }
 
+        /** Every row of A is a, every column of B is b. */
+        static Operands allAlike(int m, int n, double[] a, double[] b, String name) {
+            int k = a.length;
+            double[] rows = IntStream.range(0, m * k).mapToDouble(t -> a[t % k]).toArray();
+            double[] columns =
+                    IntStream.range(0, k * n).mapToDouble(t -> b[t / n]).toArray();
+            return new Operands(m, n, k, rows, columns, new double[n], name);
+        }
+
         double[] chains() {
             double[] c = new double[m * n];
             for (int i = 0; i < m; i++) {
@@ -192,6 +217,27 @@ final class ProductsTest {
                 }
             }
             return c;
+        }
+
+        /** Chains of at most 1,024 terms in floats, added in double. */
+        double[] floatChains() {
+            double[] c = new double[m * n];
+            for (int t = 0; t < c.length; t++) {
+                for (int start = 0; start < k; start += 1024) {
+                    float chain = 0;
+                    for (int p = start; p < Math.min(k, start + 1024); p++) {
+                        chain = Math.fma((float) a[t / n * k + p], (float) b[p * n + t % n], chain);
+                    }
+                    c[t] = start == 0 ? chain : c[t] + chain;
+                }
+            }
+            return c;
+        }
+
+        double[] plusRow(double[] chains) {
+            return IntStream.range(0, chains.length)
+                    .mapToDouble(t -> chains[t] + row[t % n])
+                    .toArray();
         }
 
         @Override
@@ -247,6 +293,14 @@ final class ProductsTest {
     }
 
     @Test
+    void product_limitsOfFloats_isOneChainPerEntry() {
+        double tiny = Float.MIN_VALUE;
+        double most = Float.MAX_VALUE;
+        shapes().forEach(shape ->
+                assertChains(Operands.random(shape, 1, -1, -0.0, tiny, -tiny, tiny / 2, Float.MIN_NORMAL, most, 1e39)));
+    }
+
+    @Test
     void product_nanAndInfinities_isOneFmaChainPerEntry() {
         shapes().forEach(
                         shape -> assertChains(Operands.random(shape, 1, -1, 0.0, -0.0, MAX, INFINITY, -INFINITY, NAN)));
@@ -285,7 +339,7 @@ final class ProductsTest {
             Operand b = product.b(x);
             double[] c = new double[x.m * x.n];
             double[] row = product.row(x);
-            Runnable run = () -> Products.multiply(product.kernels, a, b, row, length -> c);
+            Runnable run = () -> product.multiply(a, b, row, length -> c);
             Consumer<String> check =
                     when -> assertThat(c).as("%s, %s", product, when).isEqualTo(product.of(x));
             run.run();
@@ -306,23 +360,39 @@ final class ProductsTest {
     void product_uniformEntries_withinHighamsBoundOfExactProduct() {
         for (int[] shape : EXACT_SHAPES) {
             Operands x = Operands.random(shape);
-            double[] c = Products.multiply(
-                    Operand.of(x.m, x.k, x.a), Operand.of(x.k, x.n, x.b), Products.NO_ROW, double[]::new);
-            BigDecimal[] a = exact(x.a);
-            BigDecimal[] b = exact(x.b);
-            BigDecimal gamma = gamma(x.k);
-            for (int at = 0; at < c.length; at++) {
-                BigDecimal sum = BigDecimal.ZERO;
-                BigDecimal magnitude = BigDecimal.ZERO;
-                for (int p = 0; p < x.k; p++) {
-                    BigDecimal term = a[at / x.n * x.k + p].multiply(b[p * x.n + at % x.n]);
-                    sum = sum.add(term);
-                    magnitude = magnitude.add(term.abs());
-                }
-                assertThat(new BigDecimal(c[at]).subtract(sum).abs())
-                        .as("error of entry %d, %s", at, x)
-                        .isLessThanOrEqualTo(gamma.multiply(magnitude));
+            assertWithinHighamsBound(x, Products::multiply, gamma(x.k, 0x1p-53));
+        }
+    }
+
+    /** Two roundings of operands, and one for the additions in double. */
+    @Test
+    void productInSinglePrecision_uniformEntries_withinBoundOfExactProduct() {
+        for (int[] shape : EXACT_SHAPES) {
+            assertWithinHighamsBound(
+                    Operands.random(shape), Products::multiplySingle, gamma(Math.min(shape[2], 1024) + 3, 0x1p-24));
+        }
+    }
+
+    private interface Multiplication {
+        double[] multiply(Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor);
+    }
+
+    private static void assertWithinHighamsBound(Operands x, Multiplication product, BigDecimal gamma) {
+        double[] c =
+                product.multiply(Operand.of(x.m, x.k, x.a), Operand.of(x.k, x.n, x.b), Products.NO_ROW, double[]::new);
+        BigDecimal[] a = exact(x.a);
+        BigDecimal[] b = exact(x.b);
+        for (int at = 0; at < c.length; at++) {
+            BigDecimal sum = BigDecimal.ZERO;
+            BigDecimal magnitude = BigDecimal.ZERO;
+            for (int p = 0; p < x.k; p++) {
+                BigDecimal term = a[at / x.n * x.k + p].multiply(b[p * x.n + at % x.n]);
+                sum = sum.add(term);
+                magnitude = magnitude.add(term.abs());
             }
+            assertThat(new BigDecimal(c[at]).subtract(sum).abs())
+                    .as("error of entry %d, %s", at, x)
+                    .isLessThanOrEqualTo(gamma.multiply(magnitude));
         }
     }
 
@@ -330,9 +400,9 @@ final class ProductsTest {
         return Arrays.stream(values).mapToObj(BigDecimal::new).toArray(BigDecimal[]::new);
     }
 
-    /** γₖ = k·u/(1 − k·u), u = 2⁻⁵³ (Higham, 2002, §3.5), rounded up. */
-    private static BigDecimal gamma(int k) {
-        BigDecimal ku = new BigDecimal(k * 0x1p-53);
+    /** γₖ = k·u/(1 − k·u) (Higham, 2002, §3.5), rounded up. */
+    private static BigDecimal gamma(int k, double u) {
+        BigDecimal ku = new BigDecimal(k * u);
         return ku.divide(BigDecimal.ONE.subtract(ku), new MathContext(30, RoundingMode.UP));
     }
 
@@ -368,16 +438,90 @@ final class ProductsTest {
     void product_rowsAndColumnsAllAlike_everyEntryIsTheDot(String name, double[] a, double[] b, double expected) {
         int m = 5;
         int n = 19; // wider than any SIMD lane count, with a rest
-        int k = a.length;
-        double[] rows = IntStream.range(0, m * k).mapToDouble(t -> a[t % k]).toArray();
-        double[] columns = IntStream.range(0, k * n).mapToDouble(t -> b[t / n]).toArray();
+        Operands x = Operands.allAlike(m, n, a, b, name);
         double[] entries = new double[m * n];
         Arrays.fill(entries, expected);
-        Operands x = new Operands(m, n, k, rows, columns, new double[n], name);
         for (Product product : Product.all(Parallel.ofThisJvm())) {
-            if (!product.withRow) {
+            if (!product.withRow && !product.single) {
                 assertThat(product.of(x)).as("%s, %s", product, name).isEqualTo(entries);
             }
+        }
+    }
+
+    /** As {@link #dots}, in single precision. */
+    static Stream<Arguments> singleDots() {
+        double[] long1 = ones(1025);
+        long1[0] = 0x1p24;
+        return Stream.of(
+                dot("no terms", row(), row(), 0.0),
+                dot("−tiny, underflows to −0", row(-Float.MIN_VALUE), row(Float.MIN_VALUE), -0.0),
+                dot("operands are rounded", row(1 + 0x1p-30, 1 + 0x1p-24), row(1, 1), 2),
+                dot("one rounding a term", row(-1, 1 + 0x1p-20), row(1, 1 - 0x1p-20), -0x1p-40),
+                dot("p increases", row(1, 0x1p24, 1, -0x1p24), row(1, 1, 1, 1), 0.0),
+                dot("overflows as a float", row(1e39), row(1), INFINITY),
+                dot("overflow of a sum stays", row(3e38, 3e38, -3e38), row(1, 1, 1), INFINITY),
+                dot("0 · an overflow", row(1e39), row(0.0), NAN),
+                dot("1,024 terms are one chain, the rest is added in double", long1, ones(1025), 0x1p24 + 1));
+    }
+
+    private static double[] ones(int length) {
+        return DoubleStream.generate(() -> 1).limit(length).toArray();
+    }
+
+    @ParameterizedTest(name = "{0}")
+    @MethodSource("singleDots")
+    void productInSinglePrecision_rowsAndColumnsAllAlike_everyEntryIsTheDot(
+            String name, double[] a, double[] b, double expected) {
+        int m = 5;
+        int n = 19; // wider than any SIMD lane count, with a rest
+        Operands x = Operands.allAlike(m, n, a, b, name);
+        double[] entries = new double[m * n];
+        Arrays.fill(entries, expected);
+        for (Product product : Product.all(Parallel.ofThisJvm())) {
+            if (!product.withRow && product.single) {
+                assertThat(product.of(x)).as("%s, %s", product, name).isEqualTo(entries);
+            }
+        }
+    }
+
+    /** With few rows, B is rounded once for many products. */
+    @Test
+    void productOfFewRows_anyShape_isOneChainOfFloatsPerEntry() {
+        Stream.of(shapes(), Stream.of(new int[] {3, 40, 1023}, new int[] {2, 7, 2050}, new int[] {4, 513, 1025}))
+                .flatMap(shapes -> shapes)
+                .map(shape -> Operands.random(shape))
+                .forEach(x -> {
+                    double[] chains = x.floatChains();
+                    Operand a = Operand.of(x.m, x.k, x.a);
+                    FloatRows b = new FloatRows(Operand.of(x.k, x.n, x.b));
+                    for (Kernels kernels : Execution.kernels()) {
+                        assertThat(kernels.multiplySingle(a, b, Products.NO_ROW))
+                                .as("%s, %s", kernels, x)
+                                .isEqualTo(chains);
+                        assertThat(kernels.multiplySingle(a, b, x.row))
+                                .as("%s, %s + row", kernels, x)
+                                .isEqualTo(x.plusRow(chains));
+                    }
+                });
+    }
+
+    @Test
+    void productOfFewRows_onceCompiled_keepsItsBitsAndAllocatesItsArraysOnly() {
+        Operands x = Operands.random(new int[] {3, 67, 70});
+        double[] chains = x.floatChains();
+        Operand a = Operand.of(x.m, x.k, x.a);
+        FloatRows b = new FloatRows(Operand.of(x.k, x.n, x.b));
+        for (Kernels kernels : Execution.kernels()) {
+            long most = 512 + Double.BYTES * (long) x.m * x.n + Float.BYTES * (x.k + x.n + 28L);
+            assertThat(kernels.multiplySingle(a, b, Products.NO_ROW))
+                    .as("%s, cold", kernels)
+                    .isEqualTo(chains);
+            assertThat(Allocation.ofCompiled(() -> kernels.multiplySingle(a, b, Products.NO_ROW), most))
+                    .as("%s: bytes", kernels)
+                    .isLessThanOrEqualTo(most);
+            assertThat(kernels.multiplySingle(a, b, Products.NO_ROW))
+                    .as("%s, compiled", kernels)
+                    .isEqualTo(chains);
         }
     }
 

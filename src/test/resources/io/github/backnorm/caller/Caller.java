@@ -8,6 +8,7 @@ import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.Optimizer;
 import io.github.backnorm.Parameter;
+import io.github.backnorm.Precision;
 import io.github.backnorm.PyTorch;
 import io.github.backnorm.ReLU;
 import io.github.backnorm.Safetensors;
@@ -55,7 +56,7 @@ final class Caller {
         RandomGenerator random = new Random(1);
         Affine affine = new Affine(2, 3, random);
         Affine given = new Affine(Matrix.zeros(3, 1), Matrix.zeros(1, 1));
-        Affine last = Affine.outputLayer(3, 1, random).withoutBias();
+        Affine last = Affine.outputLayer(3, 1, random).withoutBias().withPrecision(Precision.SINGLE);
         Parameter weight = affine.weight();
         Parameter bias = last.hasBias() ? last.bias() : affine.bias();
         int shape = affine.inputs() + affine.outputs();
@@ -66,7 +67,7 @@ final class Caller {
         double constants = batchNorm.features() + batchNorm.epsilon() + batchNorm.momentum();
         batchNorm.setRunningStatistics(batchNorm.runningMean(), batchNorm.runningVariance());
         Network network = new Network(affine, batchNorm, new ReLU(), given, new Own());
-        Network folded = network.folded();
+        Network folded = network.folded().withPrecision(last.precision());
         List<Layer> layers = folded.layers();
         Layer layer = network;
         Matrix y = layer.forward(Matrix.zeros(4, 2));

@@ -4,8 +4,8 @@ import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * The innermost loops of {@link VectorProducts}. They compute a tile of C, in registers, from a packed strip of A and a
- * packed panel of B. A line is what both have for one inner index: {@link #STRIP} entries of A and {@link #PANEL} of B.
+ * The innermost loops of {@link VectorDoubles}. They compute a tile of C, in registers, from a packed strip of A and a
+ * packed panel of B. A line has {@link #STRIP} entries of A and {@link #PANEL} of B.
  *
  * <p>The species is a static final constant, and vectors are local variables of small static methods. Otherwise C2
  * keeps vectors as objects, a hundred times slower. So the tiles are written out, one method for each shape: {@link
@@ -16,7 +16,7 @@ final class VectorTile {
     static final int LANES = SPECIES.length();
 
     /** Four lanes are AVX2 as a rule, with 16 registers. AVX-512 and NEON have 32. */
-    private static final boolean FEW_REGISTERS = LANES == 4;
+    static final boolean FEW_REGISTERS = LANES == 4;
 
     /**
      * Rows of a tile. Its 6×4 or 5×2 chains leave registers for what C2 loads ahead. Of 6×2 chains in 16 registers, JDK
@@ -40,8 +40,20 @@ final class VectorTile {
         }
     }
 
-    /** The number of vectors that a tile computes if {@code needed} are needed. */
-    static int vectors(int needed) {
+    /** {@code c[co + j] += row[from + j]} for n entries. */
+    static void addRow(int n, double[] row, int from, double[] c, int co) {
+        int vectorized = SPECIES.loopBound(n);
+        for (int j = 0; j < vectorized; j += LANES) {
+            DoubleVector.fromArray(SPECIES, c, co + j)
+                    .add(DoubleVector.fromArray(SPECIES, row, from + j))
+                    .intoArray(c, co + j);
+        }
+        ScalarProducts.addRow(n - vectorized, row, from + vectorized, c, co + vectorized);
+    }
+
+    /** The number of vectors that a tile computes for so many columns. */
+    static int vectors(int columns) {
+        int needed = (columns + LANES - 1) / LANES;
         return FEW_REGISTERS || needed > 2 ? PANEL / LANES : needed;
     }
 

@@ -6,10 +6,13 @@ import java.util.Arrays;
 public final class Spoiled {
     private Spoiled() {}
 
-    /** Spoils the array that the next product takes, if it needs at most this length. */
+    /** Spoils the arrays that the next products take, if they need at most this length. */
     public static void scratch(int length) {
-        double[] array = Scratch.take(length);
-        Arrays.fill(array, Double.NaN);
-        Scratch.giveBack(array);
+        double[] doubles = Scratch.DOUBLES.take(length);
+        Arrays.fill(doubles, Double.NaN);
+        Scratch.DOUBLES.giveBack(doubles);
+        float[] floats = Scratch.FLOATS.take(length);
+        Arrays.fill(floats, Float.NaN);
+        Scratch.FLOATS.giveBack(floats);
     }
 }

@@ -37,11 +37,11 @@ import org.openjdk.jmh.util.Statistics;
  */
 public final class Benchmarks {
     private static final List<Contender> PEERS = List.of(Contender.PYTORCH_FLOAT64, Contender.PYTORCH_FLOAT32);
-    private static final List<Contender> CONTENDERS = Stream.concat(
-                    Stream.of(Contender.SCALAR, Contender.VECTOR), PEERS.stream())
-            .toList();
+    private static final List<Contender> IN_DOUBLE = List.of(Contender.SCALAR, Contender.VECTOR);
+    private static final List<Contender> IN_BOTH =
+            List.of(Contender.SCALAR, Contender.VECTOR, Contender.SCALAR_SINGLE, Contender.VECTOR_SINGLE);
     private static final List<Contender> WITH_EJML =
-            Stream.concat(CONTENDERS.stream(), Stream.of(Contender.EJML)).toList();
+            Stream.concat(PEERS.stream(), Stream.of(Contender.EJML)).toList();
 
     private static final List<String> LARGE_PRODUCTS = List.of("512x512x512", "1024x1024x1024");
     private static final String CONTENDED_STEP = "batch 256 of 512-512-512-10";
@@ -92,13 +92,14 @@ public final class Benchmarks {
             return;
         }
         switch (group) {
-            case PRODUCTS -> printTable("Products A·B, m×k×n", Products.class, rows(Products.class), WITH_EJML, 1);
-            case LAYERS -> printTable("Layers", Layers.class, rows(Layers.class), CONTENDERS, 1);
-            case STEPS -> printTable("Training steps", Steps.class, rows(Steps.class), CONTENDERS, 1);
-            case INFERENCE -> printTable("One row inferred", Inference.class, rows(Inference.class), CONTENDERS, 1);
+            case PRODUCTS ->
+                printTable("Products A·B, m×k×n", Products.class, rows(Products.class), IN_BOTH, WITH_EJML, 1);
+            case LAYERS -> printTable("Layers", Layers.class, rows(Layers.class), IN_DOUBLE, PEERS, 1);
+            case STEPS -> printTable("Training steps", Steps.class, rows(Steps.class), IN_BOTH, PEERS, 1);
+            case INFERENCE -> printTable("One row inferred", Inference.class, rows(Inference.class), IN_BOTH, PEERS, 1);
             case THREADS -> {
-                printTable("Products A·B, m×k×n", Products.class, LARGE_PRODUCTS, CONTENDERS, processors);
-                printTable("Training steps", Steps.class, rows(Steps.class), CONTENDERS, processors);
+                printTable("Products A·B, m×k×n", Products.class, LARGE_PRODUCTS, IN_BOTH, PEERS, processors);
+                printTable("Training steps", Steps.class, rows(Steps.class), IN_BOTH, PEERS, processors);
             }
             case CONTENTION -> printContention();
         }
@@ -145,15 +146,22 @@ public final class Benchmarks {
     }
 
     private void printTable(
-            String title, Class<?> benchmark, List<String> rows, List<Contender> contenders, int threads)
+            String title,
+            Class<?> benchmark,
+            List<String> rows,
+            List<Contender> ours,
+            List<Contender> others,
+            int threads)
             throws RunnerException {
         System.out.printf("%n### %s; threads: %d%n%n", title, threads);
+        List<Contender> contenders =
+                Stream.concat(ours.stream(), others.stream()).toList();
         String names = contenders.stream().map(Contender::name).collect(Collectors.joining(" | "));
         String ratios = PEERS.stream()
-                .map(peer -> " | scalar / " + peer.name() + " | vector / " + peer.name())
+                .flatMap(peer -> ours.stream().map(own -> " | " + own.name() + " / " + peer.name()))
                 .collect(Collectors.joining());
         System.out.println("| | " + names + ratios + " |");
-        System.out.println("|---|" + "---:|".repeat(contenders.size() + 4));
+        System.out.println("|---|" + "---:|".repeat(contenders.size() + PEERS.size() * ours.size()));
         Setting setting = new Setting(Mode.AverageTime, threads, WARMUP, quick ? 3 : 4);
         for (String row : rows) {
             List<ListStatistics> times = new ArrayList<>();
@@ -165,13 +173,13 @@ public final class Benchmarks {
                     more.getRawData().forEachRemaining(mean -> time.addValue(mean.getKey()));
                 }
             }
-            System.out.println(
-                    "| " + row + " " + cells(times, benchmark == Products.class ? Products.operations(row) : 0));
+            System.out.println("| " + row + " "
+                    + cells(times, ours.size(), benchmark == Products.class ? Products.operations(row) : 0));
         }
     }
 
-    /** The cells of contenders that begin with {@link #CONTENDERS}. */
-    private static String cells(List<ListStatistics> times, double operations) {
+    /** The cells of so many contenders of ours, of the {@link #PEERS} after them, and of others. */
+    private static String cells(List<ListStatistics> times, int ours, double operations) {
         StringBuilder cells = new StringBuilder("| ");
         for (Statistics time : times) {
             double median = time.getPercentile(50);
@@ -179,19 +187,14 @@ public final class Benchmarks {
             cells.append(time(median)).append(format(" ± %.0f %%", 100 * spread / median));
             cells.append(operations > 0 ? format(", %.1f GFLOP/s | ", operations / median / 1e9) : " | ");
         }
-        for (Contender peer : PEERS) {
-            cells.append(ratio(times, Contender.SCALAR, peer)).append(" | ");
-            cells.append(ratio(times, Contender.VECTOR, peer)).append(" | ");
+        for (int peer = ours; peer < ours + PEERS.size(); peer++) {
+            for (int own = 0; own < ours; own++) {
+                double ratio =
+                        times.get(own).getPercentile(50) / times.get(peer).getPercentile(50);
+                cells.append(format("%.2f | ", ratio));
+            }
         }
         return cells.toString().strip();
-    }
-
-    private static String ratio(List<ListStatistics> times, Contender ours, Contender peer) {
-        return format("%.2f", median(times, ours) / median(times, peer));
-    }
-
-    private static double median(List<ListStatistics> times, Contender contender) {
-        return times.get(CONTENDERS.indexOf(contender)).getPercentile(50);
     }
 
     /** The times of single steps, while one processor is free and while another process never leaves it. */

@@ -1,5 +1,6 @@
 package io.github.backnorm.benchmarks;
 
+import io.github.backnorm.Precision;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,17 +21,22 @@ import org.openjdk.jmh.util.Statistics;
  * @param name the column's title
  * @param method the benchmark's method
  * @param type PyTorch's floating-point type, else empty
+ * @param precision Backnorm's; of a peer, that which it is compared with
  * @param flags what the JVM needs beyond {@link #FLAGS}; the text %d becomes the number of threads
  */
-record Contender(String name, String method, String type, List<String> flags) {
+record Contender(String name, String method, String type, String precision, List<String> flags) {
     /** The collector that a JVM of two processors takes, on one too; memory that the system has handed out before. */
     static final List<String> FLAGS = List.of("-XX:+UseG1GC", "-Xms1g", "-Xmx1g", "-XX:+AlwaysPreTouch");
 
-    static final Contender SCALAR = backnorm("scalar");
-    static final Contender VECTOR = backnorm("vector", "--add-modules=jdk.incubator.vector");
+    private static final String VECTOR_MODULE = "--add-modules=jdk.incubator.vector";
+
+    static final Contender SCALAR = backnorm("scalar", Precision.DOUBLE);
+    static final Contender VECTOR = backnorm("vector", Precision.DOUBLE, VECTOR_MODULE);
+    static final Contender SCALAR_SINGLE = backnorm("scalar", Precision.SINGLE);
+    static final Contender VECTOR_SINGLE = backnorm("vector", Precision.SINGLE, VECTOR_MODULE);
     static final Contender PYTORCH_FLOAT64 = pyTorch("float64");
     static final Contender PYTORCH_FLOAT32 = pyTorch("float32");
-    static final Contender EJML = new Contender("EJML", "ejml", "", List.of());
+    static final Contender EJML = new Contender("EJML", "ejml", "", "DOUBLE", List.of());
 
     /** What the last JVM printed, warnings of incubating modules above all. */
     private static final String LOG = Path.of("target", "jmh.log").toString();
@@ -40,11 +46,12 @@ record Contender(String name, String method, String type, List<String> flags) {
     /** How to measure. */
     record Setting(Mode mode, int threads, int warmupIterations, int iterations) {}
 
-    private static Contender backnorm(String kernels, String... flags) {
+    private static Contender backnorm(String kernels, Precision precision, String... flags) {
         List<String> all = new ArrayList<>(List.of(flags));
         all.add("-Dbacknorm.kernels=" + kernels);
         all.add("-Dbacknorm.threads=%d");
-        return new Contender("Backnorm, " + kernels, "backnorm", "", all);
+        String name = precision == Precision.SINGLE ? kernels + " single" : kernels;
+        return new Contender(name, "backnorm", "", precision.name(), all);
     }
 
     private static Contender pyTorch(String type) {
@@ -52,6 +59,7 @@ record Contender(String name, String method, String type, List<String> flags) {
                 "PyTorch " + type,
                 "pyTorch",
                 type,
+                "DOUBLE",
                 List.of(
                         "-Dai.djl.pytorch.num_threads=%d",
                         "-Dai.djl.pytorch.num_interop_threads=1",
@@ -61,6 +69,11 @@ record Contender(String name, String method, String type, List<String> flags) {
                         "--enable-native-access=ALL-UNNAMED"));
     }
 
+    private static boolean hasField(Class<?> benchmark, String name) {
+        return Stream.of(benchmark.getFields())
+                .anyMatch(field -> field.getName().equals(name));
+    }
+
     /** Runs one row's benchmark in a new JVM; returns the iterations' means or the samples, in seconds. */
     Statistics measure(Class<?> benchmark, String row, Setting setting) throws RunnerException {
         List<String> jvmArgs = new ArrayList<>(FLAGS);
@@ -68,6 +81,7 @@ record Contender(String name, String method, String type, List<String> flags) {
         ChainedOptionsBuilder options = new OptionsBuilder()
                 .include("^" + Pattern.quote(benchmark.getName() + "." + method) + "$")
                 .param("row", row)
+                .param("precision", precision)
                 .mode(setting.mode)
                 .timeUnit(TimeUnit.SECONDS)
                 .forks(1)

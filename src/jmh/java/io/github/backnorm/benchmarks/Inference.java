@@ -3,6 +3,7 @@ package io.github.backnorm.benchmarks;
 import ai.djl.ndarray.NDArray;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
+import io.github.backnorm.Precision;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
@@ -18,6 +19,9 @@ public class Inference {
     @Param({"64-100-100-10", "512-512-512-10", "784-1024-1024-10"})
     public String row;
 
+    @Param({"DOUBLE", "SINGLE"})
+    public Precision precision;
+
     private Network model;
     private Matrix x;
 
@@ -25,7 +29,7 @@ public class Inference {
     public void setUp() {
         Inputs inputs = new Inputs();
         int[] widths = Inputs.numbers(row);
-        model = inputs.network(widths);
+        model = inputs.network(widths).withPrecision(precision);
         model.forward(inputs.matrix(TRAINED_ROWS, widths[0])); // moves the running statistics off 0 and 1
         x = inputs.matrix(1, widths[0]);
     }

@@ -1,7 +1,9 @@
 package io.github.backnorm.benchmarks;
 
 import ai.djl.ndarray.NDArray;
+import io.github.backnorm.Affine;
 import io.github.backnorm.Matrix;
+import io.github.backnorm.Precision;
 import org.ejml.data.DMatrixRMaj;
 import org.ejml.dense.row.CommonOps_DDRM;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -32,8 +34,12 @@ public class Products {
     })
     public String row;
 
+    @Param({"DOUBLE", "SINGLE"})
+    public Precision precision;
+
     private Matrix a;
     private Matrix b;
+    private Affine layer;
 
     @Setup
     public void setUp() {
@@ -41,6 +47,7 @@ public class Products {
         int[] mkn = Inputs.numbers(row);
         a = inputs.matrix(mkn[0], mkn[1]);
         b = inputs.matrix(mkn[1], mkn[2]);
+        layer = new Affine(b, Matrix.zeros(1, mkn[2])).withoutBias().withPrecision(precision);
     }
 
     /** The number of multiplications and additions. */
@@ -54,7 +61,7 @@ public class Products {
 
     @Benchmark
     public Matrix backnorm() {
-        return a.times(b);
+        return layer.infer(a);
     }
 
     @State(Scope.Benchmark)

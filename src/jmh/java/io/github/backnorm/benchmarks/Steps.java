@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
 import io.github.backnorm.Parameter;
+import io.github.backnorm.Precision;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.annotations.Scope;
@@ -20,6 +21,9 @@ public class Steps {
     @Param({"batch 32 of 64-100-100-10", "batch 256 of 512-512-512-10", "batch 1024 of 784-1024-1024-10"})
     public String row;
 
+    @Param({"DOUBLE", "SINGLE"})
+    public Precision precision;
+
     private Network network;
     private Matrix x;
     private Matrix target; // one-hot
@@ -31,7 +35,7 @@ public class Steps {
         int rows = Integer.parseInt(words[1]);
         int[] widths = Inputs.numbers(words[3]);
         int classes = widths[widths.length - 1];
-        network = inputs.network(widths);
+        network = inputs.network(widths).withPrecision(precision);
         x = inputs.matrix(rows, widths[0]);
         target = Matrix.generate(rows, classes, (row, column) -> row % classes == column ? 1 : 0);
     }

@@ -20,6 +20,12 @@ public final class Products {
     /** The row for products to which none is added. */
     public static final double[] NO_ROW = {};
 
+    /**
+     * The most columns for which {@code Aᵀ·B} is formed as the transpose of {@code Bᵀ·A}: the gradient of a last layer
+     * with few outputs. The operand that is read in its order, and the longer rows, halve the time.
+     */
+    private static final int NARROW = 32;
+
     private Products() {}
 
     /** A product in one of the precisions, as {@link Kernels} has them. */
@@ -62,8 +68,11 @@ public final class Products {
             Multiplication product, Operand a, Operand b, double[] row, IntFunction<double[]> arrayFor) {
         int m = a.rows();
         int n = b.columns();
-        if (n == 1 && row.length == 0 && !a.hasContiguousRows()) {
-            return multiply(product, b.transposed(), a.transposed(), row, arrayFor); // one row, not one column
+        if (n <= NARROW && n < m && row.length == 0 && !a.hasContiguousRows()) {
+            double[] transposed = multiply(product, b.transposed(), a.transposed(), row, double[]::new);
+            double[] c = arrayFor.apply(m * n);
+            transpose(n, m, transposed, c);
+            return c;
         }
         if (m > 0 && n > 0 && a.columns() > 0) {
             return product.multiply(a, b, row, arrayFor);

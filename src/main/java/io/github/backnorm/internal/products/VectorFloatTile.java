@@ -3,12 +3,11 @@ package io.github.backnorm.internal.products;
 import jdk.incubator.vector.DoubleVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
  * The innermost loops of {@link VectorFloats}, written as those of {@link VectorTile} are. A tile is computed from 0
- * and stored as floats; a second loop widens it.
+ * and stored as floats.
  */
 final class VectorFloatTile {
     private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
@@ -17,49 +16,58 @@ final class VectorFloatTile {
     private static final VectorSpecies<Double> WIDE = DoubleVector.SPECIES_PREFERRED;
     private static final int HALF = WIDE.length();
 
-    /** As many floats as there are doubles in a vector. */
-    private static final VectorSpecies<Float> NARROW =
-            VectorSpecies.of(float.class, VectorShape.forBitSize(WIDE.vectorBitSize() / 2));
+    /** Whether vectors are converted; two doubles become floats in a vector of another width, an object. */
+    static final boolean CONVERTS = HALF > 2;
 
     private static final int STRIP = VectorTile.STRIP;
 
     /** Columns of a tile. */
     static final int PANEL = (VectorTile.FEW_REGISTERS ? 2 : 4) * LANES;
 
+    private static final float[] ZEROS = new float[LANES];
+
     private VectorFloatTile() {}
 
-    /** Packs lines of a whole panel. */
-    static void packRows(int lines, double[] from, int start, int ld, float[] to, int at) {
-        for (int p = 0; p < lines; p++) {
-            for (int j = 0; j < PANEL; j += HALF) {
-                DoubleVector wide = DoubleVector.fromArray(WIDE, from, start + p * ld + j);
-                ((FloatVector) wide.convertShape(VectorOperators.D2F, NARROW, 0)).intoArray(to, at + p * PANEL + j);
+    /** As {@link ScalarFloats#add}. */
+    static void add(int n, float[] sums, int from, boolean first, double[] c, int co) {
+        int vectorized = CONVERTS ? SPECIES.loopBound(n) : 0;
+        if (first) {
+            for (int j = 0; j < vectorized; j += LANES) {
+                FloatVector narrow = FloatVector.fromArray(SPECIES, sums, from + j);
+                ((DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 0)).intoArray(c, co + j);
+                ((DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 1)).intoArray(c, co + j + HALF);
+            }
+        } else {
+            for (int j = 0; j < vectorized; j += LANES) {
+                FloatVector narrow = FloatVector.fromArray(SPECIES, sums, from + j);
+                DoubleVector low = (DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 0);
+                DoubleVector high = (DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 1);
+                DoubleVector.fromArray(WIDE, c, co + j).add(low).intoArray(c, co + j);
+                DoubleVector.fromArray(WIDE, c, co + j + HALF).add(high).intoArray(c, co + j + HALF);
             }
         }
+        ScalarFloats.add(n - vectorized, sums, from + vectorized, first, c, co + vectorized);
     }
 
-    /** {@code c = t} for a row of a tile. */
-    static void widen(int columns, float[] tile, int to, double[] c, int co) {
-        int vectorized = WIDE.loopBound(columns);
+    /** Rounds n numbers to floats. What lies behind them in {@code to}, up to a vector, is written too. */
+    static void round(int n, double[] from, int start, float[] to, int at) {
+        int vectorized = CONVERTS ? WIDE.loopBound(n) : 0;
         for (int j = 0; j < vectorized; j += HALF) {
-            FloatVector narrow = FloatVector.fromArray(NARROW, tile, to + j);
-            ((DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 0)).intoArray(c, co + j);
+            DoubleVector wide = DoubleVector.fromArray(WIDE, from, start + j);
+            ((FloatVector) wide.convertShape(VectorOperators.D2F, SPECIES, 0)).intoArray(to, at + j);
         }
-        for (int j = vectorized; j < columns; j++) {
-            c[co + j] = tile[to + j];
+        for (int j = vectorized; j < n; j++) {
+            to[at + j] = (float) from[start + j];
         }
     }
 
-    /** {@code c = s + t} for a row of a tile. */
-    static void add(int columns, float[] tile, int to, double[] s, int so, double[] c, int co) {
-        int vectorized = WIDE.loopBound(columns);
-        for (int j = 0; j < vectorized; j += HALF) {
-            FloatVector narrow = FloatVector.fromArray(NARROW, tile, to + j);
-            DoubleVector wide = (DoubleVector) narrow.convertShape(VectorOperators.F2D, WIDE, 0);
-            DoubleVector.fromArray(WIDE, s, so + j).add(wide).intoArray(c, co + j);
-        }
-        for (int j = vectorized; j < columns; j++) {
-            c[co + j] = s[so + j] + tile[to + j];
+    /** Packs lines of a whole strip whose entries lie side by side. Up to two lines behind them are written too. */
+    static void packLines(int lines, double[] from, int start, int ld, float[] to, int at) {
+        for (int p = 0; p < lines; p++) {
+            for (int r = 0; r < STRIP; r += HALF) {
+                DoubleVector wide = DoubleVector.fromArray(WIDE, from, start + p * ld + r);
+                ((FloatVector) wide.convertShape(VectorOperators.D2F, SPECIES, 0)).intoArray(to, at + p * STRIP + r);
+            }
         }
     }
 
@@ -92,30 +100,30 @@ final class VectorFloatTile {
     }
 
     private static void tile6x4(int k, float[] ab, int ao, int bo, int co) {
-        FloatVector c00 = FloatVector.zero(SPECIES);
-        FloatVector c01 = FloatVector.zero(SPECIES);
-        FloatVector c02 = FloatVector.zero(SPECIES);
-        FloatVector c03 = FloatVector.zero(SPECIES);
-        FloatVector c10 = FloatVector.zero(SPECIES);
-        FloatVector c11 = FloatVector.zero(SPECIES);
-        FloatVector c12 = FloatVector.zero(SPECIES);
-        FloatVector c13 = FloatVector.zero(SPECIES);
-        FloatVector c20 = FloatVector.zero(SPECIES);
-        FloatVector c21 = FloatVector.zero(SPECIES);
-        FloatVector c22 = FloatVector.zero(SPECIES);
-        FloatVector c23 = FloatVector.zero(SPECIES);
-        FloatVector c30 = FloatVector.zero(SPECIES);
-        FloatVector c31 = FloatVector.zero(SPECIES);
-        FloatVector c32 = FloatVector.zero(SPECIES);
-        FloatVector c33 = FloatVector.zero(SPECIES);
-        FloatVector c40 = FloatVector.zero(SPECIES);
-        FloatVector c41 = FloatVector.zero(SPECIES);
-        FloatVector c42 = FloatVector.zero(SPECIES);
-        FloatVector c43 = FloatVector.zero(SPECIES);
-        FloatVector c50 = FloatVector.zero(SPECIES);
-        FloatVector c51 = FloatVector.zero(SPECIES);
-        FloatVector c52 = FloatVector.zero(SPECIES);
-        FloatVector c53 = FloatVector.zero(SPECIES);
+        FloatVector c00 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c01 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c02 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c03 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c10 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c11 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c12 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c13 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c20 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c21 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c22 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c23 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c30 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c31 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c32 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c33 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c40 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c41 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c42 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c43 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c50 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c51 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c52 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c53 = FloatVector.fromArray(SPECIES, ZEROS, 0);
         int q = bo;
         for (int p = ao; p < ao + k * STRIP; p += STRIP) {
             FloatVector b0 = FloatVector.fromArray(SPECIES, ab, q);
@@ -181,12 +189,12 @@ final class VectorFloatTile {
     }
 
     private static void tile6x1(int k, float[] ab, int ao, int bo, int co) {
-        FloatVector c00 = FloatVector.zero(SPECIES);
-        FloatVector c10 = FloatVector.zero(SPECIES);
-        FloatVector c20 = FloatVector.zero(SPECIES);
-        FloatVector c30 = FloatVector.zero(SPECIES);
-        FloatVector c40 = FloatVector.zero(SPECIES);
-        FloatVector c50 = FloatVector.zero(SPECIES);
+        FloatVector c00 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c10 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c20 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c30 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c40 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c50 = FloatVector.fromArray(SPECIES, ZEROS, 0);
         int q = bo;
         for (int p = ao; p < ao + k * STRIP; p += STRIP) {
             FloatVector b0 = FloatVector.fromArray(SPECIES, ab, q);
@@ -213,16 +221,16 @@ final class VectorFloatTile {
     }
 
     private static void tile5x2(int k, float[] ab, int ao, int bo, int co) {
-        FloatVector c00 = FloatVector.zero(SPECIES);
-        FloatVector c01 = FloatVector.zero(SPECIES);
-        FloatVector c10 = FloatVector.zero(SPECIES);
-        FloatVector c11 = FloatVector.zero(SPECIES);
-        FloatVector c20 = FloatVector.zero(SPECIES);
-        FloatVector c21 = FloatVector.zero(SPECIES);
-        FloatVector c30 = FloatVector.zero(SPECIES);
-        FloatVector c31 = FloatVector.zero(SPECIES);
-        FloatVector c40 = FloatVector.zero(SPECIES);
-        FloatVector c41 = FloatVector.zero(SPECIES);
+        FloatVector c00 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c01 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c10 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c11 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c20 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c21 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c30 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c31 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c40 = FloatVector.fromArray(SPECIES, ZEROS, 0);
+        FloatVector c41 = FloatVector.fromArray(SPECIES, ZEROS, 0);
         int q = bo;
         for (int p = ao; p < ao + k * STRIP; p += STRIP) {
             FloatVector b0 = FloatVector.fromArray(SPECIES, ab, q);

@@ -6,6 +6,10 @@ import java.util.function.IntFunction;
 /**
  * A {@linkplain VectorProducts product by packed blocks} in single precision, as {@link ScalarFloats} defines it. An
  * operand is rounded while it is packed. A tile is computed in the thread's tile and added to C in double.
+ *
+ * <p>Numbers are converted in vectors as wide as all others, half of which is then empty or in two parts. Narrower ones
+ * would be natural. But once the class FloatVector is used with two widths, C2 makes objects of what a tile stores: it
+ * knows the width of those from the profile only.
  */
 public final class VectorFloats extends VectorProducts {
     private static final int PANEL = VectorFloatTile.PANEL;
@@ -34,18 +38,23 @@ public final class VectorFloats extends VectorProducts {
     void packPanel(int p, int j, int used, int lines, int at) {
         if (!b.hasContiguousRows()) {
             packColumns(b.data(), b.at(p, j), b.columnStep(), used, lines, packed, at);
-        } else if (used == PANEL) {
-            VectorFloatTile.packRows(lines, b.data(), b.at(p, j), b.rowStep(), packed, at);
-        } else {
-            for (int line = 0; line < lines; line++) {
-                ScalarFloats.round(used, b.data(), b.at(p + line, j), packed, at + line * PANEL);
-            }
+            return;
         }
+        int last = lines - 1;
+        for (int line = 0; line < last; line++) { // these also write to the line behind them
+            VectorFloatTile.round(used, b.data(), b.at(p + line, j), packed, at + line * PANEL);
+        }
+        ScalarFloats.round(used, b.data(), b.at(p + last, j), packed, at + last * PANEL);
     }
 
     @Override
     void packStrip(int i, int p, int used, int lines, int at) {
-        packStrip(a, i, p, used, lines, packed, at);
+        int vectorized = 0;
+        if (used == STRIP && !a.hasContiguousRows() && VectorFloatTile.CONVERTS) {
+            vectorized = Math.max(0, lines - 2); // these also write to the two lines behind them
+            VectorFloatTile.packLines(vectorized, a.data(), a.at(i, p), a.columnStep(), packed, at);
+        }
+        packStrip(a, i, p + vectorized, used, lines - vectorized, packed, at + vectorized * STRIP);
     }
 
     /** Packs columns, which are contiguous in B, in pairs. */
@@ -93,19 +102,10 @@ public final class VectorFloats extends VectorProducts {
     @Override
     void multiply(int lines, int i, int rows, int strip, int j, int columns, int panel, int tile) {
         VectorFloatTile.multiply(columns, lines, packed, strip, panel, tile);
-        boolean first = isFirst();
-        boolean addsRow = addsRow();
         for (int r = 0; r < rows; r++) {
-            int from = tile + r * PANEL;
             int to = (i + r) * n + j;
-            if (first && addsRow) {
-                VectorFloatTile.add(columns, packed, from, row, j, c, to);
-            } else if (first) {
-                VectorFloatTile.widen(columns, packed, from, c, to);
-            } else {
-                VectorFloatTile.add(columns, packed, from, c, to, c, to);
-            }
-            if (!first && addsRow) {
+            VectorFloatTile.add(columns, packed, tile + r * PANEL, isFirst(), c, to);
+            if (addsRow()) {
                 VectorTile.addRow(columns, row, j, c, to);
             }
         }

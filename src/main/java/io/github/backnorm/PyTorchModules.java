@@ -29,6 +29,12 @@ final class PyTorchModules {
 
     private static final Pattern OF_A_MODULE = Pattern.compile("(?s).*[.](?:weight|bias|running_mean|running_var)");
 
+    /**
+     * The most characters of a module's path: four for each of the brackets in each other that a text may have. Each
+     * module has its path, so without a limit a short text could fill the memory.
+     */
+    private static final int MAX_PATH = 256;
+
     private final String where;
     private final List<PyTorchModule> modules = new ArrayList<>();
     private final Set<String> paths = new HashSet<>();
@@ -93,6 +99,13 @@ final class PyTorchModules {
     }
 
     private void add(String path, Part part) {
+        if (path.length() > MAX_PATH) {
+            throw Checks.refusal(
+                    where,
+                    "the path of a module",
+                    FormatFault.quoted(path),
+                    "one of at most " + MAX_PATH + " characters");
+        }
         if (part.type().equals(SEQUENTIAL)) {
             addAll(path, modulesOf(part));
         } else if (part.parts().stream().anyMatch(inside -> !inside.key().isEmpty())) {
@@ -177,7 +190,7 @@ final class PyTorchModules {
     }
 
     private boolean isOfModule(String name) {
-        for (int dot = name.indexOf('.'); dot >= 0; dot = name.indexOf('.', dot + 1)) {
+        for (int dot = name.indexOf('.'); dot >= 0 && dot <= MAX_PATH; dot = name.indexOf('.', dot + 1)) {
             if (paths.contains(name.substring(0, dot))) {
                 return true;
             }

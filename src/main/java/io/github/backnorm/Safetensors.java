@@ -187,7 +187,9 @@ public final class Safetensors {
      * and 1.
      *
      * <p>Lengths are checked against the size of the file before memory is allocated: 64 KiB, 32 bytes for each byte of
-     * the header and, once the whole header is checked, 8 bytes for each entry of a tensor.
+     * the header and, once the whole header is checked, 8 bytes for each entry of a tensor. Time grows as the file
+     * does. Even so, a file of 100 MB may list 1.7 million tensors without entries, which takes half a minute and
+     * gigabytes. So of files from outside refuse those that are larger than your models, by {@code Files.size(file)}.
      *
      * @param file the file
      * @return what it holds
@@ -222,7 +224,8 @@ public final class Safetensors {
      * stream stays open.
      *
      * <p>The memory that is allocated does not depend on what the header says, but on what the stream delivers: 64 KiB,
-     * and 36 bytes for each byte that has come.
+     * and 36 bytes for each byte that has come. Of a stream from outside take no more than your models need, n bytes,
+     * as {@code new ByteArrayInputStream(in.readNBytes(n))}: what is cut short is refused.
      *
      * @param in the stream; nothing follows the content
      * @return what it holds

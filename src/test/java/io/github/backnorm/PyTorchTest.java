@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import static org.assertj.core.api.Assertions.within;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import io.github.backnorm.internal.Allocation;
 import io.github.backnorm.internal.safetensors.StoredTensor;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -420,31 +421,33 @@ final class PyTorchTest {
 
     @Test
     void network_modulesWithMistakes_refusedOrUnderstood() throws IOException {
-        Safetensors file = file("sequential");
-        String pieces = "(),=:.0159\n ReLUbiasTrue\u00e9";
-        String printed = file.metadata().get("modules");
-        long seed = 42;
-        Random random = new Random(seed);
-        int understood = 0;
         int count = 20_000;
-        for (int i = 0; i < count; i++) {
-            StringBuilder modules = new StringBuilder(random.nextBoolean() ? printed : SEQUENTIAL);
-            for (int mistakes = 1 + random.nextInt(3); mistakes > 0; mistakes--) {
-                int place = random.nextInt(modules.length());
-                if (random.nextBoolean()) {
-                    modules.deleteCharAt(place);
-                } else {
-                    modules.insert(place, pieces.charAt(random.nextInt(pieces.length())));
-                }
-            }
-            try {
-                PyTorch.network(file, modules.toString());
-                understood++;
-            } catch (IllegalArgumentException refused) {
-                assertThat(refused).as("%s of seed %s", i, seed).hasMessageStartingWith("PyTorch.network: ");
-            }
-        }
-        assertThat(understood).as("understood; seed %s", seed).isBetween(count / 50, count / 2);
+        assertThat(Fuzz.run("modules", count, 1).accepted()).isBetween(count / 20, count / 2); // both ways are gone
+    }
+
+    @Test
+    void network_pathOfModuleTooLong_refused() {
+        Safetensors file = Safetensors.of(Map.of());
+        String text = "Sequential((%s): Sequential(ReLU()))";
+        assertThat(PyTorch.network(file, text.formatted("a".repeat(254))).layers())
+                .hasSize(1);
+        assertThatThrownBy(() -> PyTorch.network(file, text.formatted("a".repeat(255))))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("PyTorch.network: the path of a module is \"" + "a".repeat(80)
+                        + "…\", expected one of at most 256 characters");
+    }
+
+    /** Many modules, each with the longest path, and a name that could begin with the path of a module at each dot. */
+    @Test
+    void network_longestPathsAndName_staysWithinTheMemoryBound() {
+        String text = "Sequential((%s): Sequential(%s))".formatted("a".repeat(250), "ReLU,".repeat(9_999));
+        String name = "x" + ".0".repeat(10_000) + ".scale";
+        Safetensors file = Safetensors.of(Map.of(name, Matrix.zeros(1, 1)));
+        PyTorch.network(file, text); // loads the classes
+
+        long before = Allocation.now();
+        PyTorch.network(file, text);
+        assertThat(Allocation.now() - before).isLessThanOrEqualTo(ModulesFuzz.bound(text));
     }
 
     @Test

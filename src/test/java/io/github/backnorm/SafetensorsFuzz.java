@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.fail;
 
 import io.github.backnorm.internal.Allocation;
 import io.github.backnorm.internal.safetensors.SafetensorsFile;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.ByteBuffer;
@@ -12,13 +13,16 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.Predicate;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
-/** Makes safetensors files with random mistakes, and checks what the reader does with them. */
+/** Makes safetensors files, with random mistakes, and checks what the reader does with them. */
 final class SafetensorsFuzz {
     /** What a mistake may insert. */
     private static final List<String> PIECES = List.of(
@@ -68,6 +72,13 @@ final class SafetensorsFuzz {
             "\"BOOL\"",
             "\"data_offsets\":[0,0],",
             "\"b\":{\"dtype\":\"F32\",\"shape\":[0,9],\"data_offsets\":[0,0]},");
+
+    private static final List<String> TYPES =
+            List.of("F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL", "C64");
+
+    /** What strings are made of, some of them written with escapes. */
+    private static final List<String> CHARACTERS =
+            List.of("a", "b", "c", "0.weight", "é", "€", "😀", "\\n", "\\\"", "\\u0061", "\\ud83d\\ude00", "/");
 
     static final Predicate<String> ALL = name -> true;
 
@@ -164,6 +175,49 @@ final class SafetensorsFuzz {
         return random.nextInt(16) == 0 ? Arrays.copyOf(mutated, random.nextInt(mutated.length)) : mutated;
     }
 
+    /** A file as the format's grammar has it, most of them valid. */
+    private static byte[] generated(Random random) {
+        List<String> entries = new ArrayList<>();
+        int end = 0;
+        for (int i = random.nextInt(4); i > 0; i--) {
+            String type = TYPES.get(random.nextInt(TYPES.size()));
+            int bits = type.equals("BOOL") ? Byte.SIZE : Integer.parseInt(type.replaceAll("\\D", ""));
+            List<Integer> shape = random.ints(random.nextInt(4), 0, 4).boxed().toList();
+            int begin = end;
+            end += bits / Byte.SIZE * shape.stream().reduce(1, (a, b) -> a * b);
+            entries.add(string(random) + ":"
+                    + braces(
+                            List.of(
+                                    "\"dtype\":\"" + type + "\"",
+                                    "\"shape\":" + shape,
+                                    "\"data_offsets\":" + List.of(begin, end)),
+                            random));
+        }
+        if (random.nextBoolean()) {
+            List<String> metadata = Stream.generate(() -> string(random) + " : " + string(random))
+                    .limit(random.nextInt(3))
+                    .toList();
+            entries.add("\"__metadata__\":" + braces(metadata, random));
+        }
+        byte[] data = new byte[end];
+        if (random.nextBoolean()) {
+            random.nextBytes(data);
+        }
+        return file(braces(entries, random), data);
+    }
+
+    private static String braces(List<String> entries, Random random) {
+        List<String> inAnyOrder = new ArrayList<>(entries);
+        Collections.shuffle(inAnyOrder, random);
+        return "{" + String.join(random.nextBoolean() ? "," : "\n, ", inAnyOrder) + "}";
+    }
+
+    private static String string(Random random) {
+        return Stream.generate(() -> CHARACTERS.get(random.nextInt(CHARACTERS.size())))
+                .limit(random.nextInt(4))
+                .collect(Collectors.joining("", "\"", "\""));
+    }
+
     private static byte[] withMistake(byte[] bytes, Random random) {
         int from = random.nextInt(bytes.length + 1);
         int to = Math.min(bytes.length, from + random.nextInt(12));
@@ -202,6 +256,22 @@ final class SafetensorsFuzz {
                 .array();
     }
 
+    /** Files that are generated, and such with mistakes, as there are of others. */
+    static Fuzz.Inputs inputs() throws IOException {
+        List<byte[]> seeds = seeds();
+        seeds.forEach(seed -> read(seed, "seed")); // loads the classes
+        return (random, description, tally) -> {
+            byte[] file = random.nextBoolean() ? generated(random) : seeds.get(random.nextInt(seeds.size()));
+            Safetensors content = read(random.nextInt(4) == 0 ? file : mutated(file, random), description, tally);
+            if (content != null) {
+                tally.addAccepted();
+                ByteArrayOutputStream written = new ByteArrayOutputStream();
+                content.writeTo(written);
+                assertThat(read(written.toByteArray())).as(description).isEqualTo(content);
+            }
+        };
+    }
+
     static Safetensors read(byte[] file) throws IOException {
         return Safetensors.read(new Pieces(file), file.length, ALL, "file");
     }
@@ -212,9 +282,13 @@ final class SafetensorsFuzz {
      * content, or null if the file was refused.
      */
     static Safetensors read(byte[] bytes, String description) {
-        Safetensors all = agreed(bytes, ALL, description);
-        Safetensors some = agreed(bytes, SOME, description);
-        Safetensors none = agreed(bytes, name -> false, description);
+        return read(bytes, description, new Fuzz.Tally());
+    }
+
+    private static Safetensors read(byte[] bytes, String description, Fuzz.Tally tally) {
+        Safetensors all = agreed(bytes, ALL, description, tally);
+        Safetensors some = agreed(bytes, SOME, description, tally);
+        Safetensors none = agreed(bytes, name -> false, description, tally);
         if (all != null) {
             Map<String, Safetensors.Tensor> expected = new HashMap<>(all.tensors());
             expected.keySet().removeIf(SOME.negate());
@@ -227,15 +301,16 @@ final class SafetensorsFuzz {
         return all;
     }
 
-    private static Safetensors agreed(byte[] bytes, Predicate<String> names, String description) {
-        Safetensors content = read(bytes, bytes.length, names, description);
-        assertThat(read(bytes, SafetensorsFile.UNKNOWN_SIZE, names, description))
+    private static Safetensors agreed(byte[] bytes, Predicate<String> names, String description, Fuzz.Tally tally) {
+        Safetensors content = read(bytes, bytes.length, names, description, tally);
+        assertThat(read(bytes, SafetensorsFile.UNKNOWN_SIZE, names, description, tally))
                 .as(description)
                 .isEqualTo(content);
         return content;
     }
 
-    private static Safetensors read(byte[] bytes, long size, Predicate<String> names, String description) {
+    private static Safetensors read(
+            byte[] bytes, long size, Predicate<String> names, String description, Fuzz.Tally tally) {
         Result result = measured(bytes, size, names);
         if (result.allocated > result.bound) {
             result = measured(bytes, size, names); // once more, as the first call may have loaded classes
@@ -247,6 +322,7 @@ final class SafetensorsFuzz {
         if (result.content == null) {
             assertThat(result.refusal).as(description).startsWith("Safetensors.read: file: ");
         }
+        tally.addReading(result.allocated, result.refusal);
         return result.content;
     }
 

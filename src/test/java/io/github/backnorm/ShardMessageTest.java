@@ -2,11 +2,10 @@ package io.github.backnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatIllegalArgumentException;
-import static org.assertj.core.api.Assertions.fail;
 
-import io.github.backnorm.internal.Allocation;
 import io.github.backnorm.internal.BlockSums;
 import io.github.backnorm.internal.DoubleDouble;
+import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
@@ -23,14 +22,10 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 @Tag("bits")
 final class ShardMessageTest {
-    private static final int HEADER = 28;
+    static final int HEADER = 28;
     private static final int PAIRS = 3;
     private static final int SINGLES = 2;
-    private static final int NODE = 8 + 8 * (2 * PAIRS + SINGLES);
-    private static final int FUZZED = 10_000;
-
-    /** What the objects of a node take: it is small, and so are its sums. */
-    private static final int BYTES_OF_NODE = 400;
+    static final int NODE = 8 + 8 * (2 * PAIRS + SINGLES);
 
     // The tree
 
@@ -53,7 +48,7 @@ final class ShardMessageTest {
         }
     }
 
-    private static BlockSums sums(Random random) {
+    static BlockSums sums(Random random) {
         BlockSums sums = new BlockSums(PAIRS, SINGLES);
         for (int i = 0; i < PAIRS; i++) {
             double hi = Math.scalb(random.nextDouble() - 0.5, random.nextInt(120));
@@ -85,7 +80,7 @@ final class ShardMessageTest {
         return sum;
     }
 
-    private static ShardMessage.Exchange exchange(int blocks) {
+    static ShardMessage.Exchange exchange(int blocks) {
         return new ShardMessage.Exchange(7, 1, blocks, new BlockSums(PAIRS, SINGLES));
     }
 
@@ -238,87 +233,9 @@ final class ShardMessageTest {
         assertMerge(Arrays.copyOf(good, 101), good, "Shard.merge: one has 101 bytes, expected 100");
     }
 
-    /** Mistakes in the numbers of the header and the nodes, in the rest, and in the length. */
     @Test
-    void nextAndMerge_randomMistakes_acceptedOrRefusedInMemoryOfTheMessage() {
-        Random random = new Random(1);
-        int accepted = 0;
-        for (int i = 0; i < FUZZED; i++) {
-            int blocks = 1 + random.nextInt(9);
-            byte[] one = someBlocks(blocks, 0, random);
-            byte[] other = someBlocks(blocks, 1, random);
-            one = random.nextInt(50) == 0 ? new byte[random.nextInt(200)] : mutated(one, random);
-            other = random.nextBoolean() ? other : mutated(other, random);
-            accepted += isAccepted(one, other, "mistake " + i) ? 1 : 0;
-        }
-        assertThat(accepted).as("accepted").isBetween(FUZZED / 20, FUZZED / 2);
-    }
-
-    /** A message of some of the blocks first, first + 2 and so on. */
-    private static byte[] someBlocks(int blocks, int first, Random random) {
-        byte[] merged = ShardMessage.of(exchange(blocks), ShardMessage.NO_BLOCK, sums(random));
-        for (int b = first; b < blocks; b += 2) {
-            if (random.nextBoolean()) {
-                merged = Shard.merge(merged, ShardMessage.of(exchange(blocks), b, sums(random)));
-            }
-        }
-        return merged;
-    }
-
-    private static byte[] mutated(byte[] good, Random random) {
-        byte[] bytes = good.clone();
-        int mistakes = 1 + random.nextInt(3);
-        for (int i = 0; i < mistakes && bytes.length >= HEADER; i++) {
-            int numbers = Math.min(
-                    bytes.length,
-                    HEADER
-                            + 8
-                                    * ByteBuffer.wrap(good)
-                                            .order(ByteOrder.LITTLE_ENDIAN)
-                                            .getInt(24));
-            switch (random.nextInt(4)) {
-                case 0 ->
-                    ByteBuffer.wrap(bytes)
-                            .order(ByteOrder.LITTLE_ENDIAN)
-                            .putInt(random.nextInt(numbers / 4) * 4, number(random));
-                case 1 -> bytes[random.nextInt(numbers)] += (byte) (random.nextBoolean() ? 1 : random.nextInt());
-                case 2 -> bytes[random.nextInt(bytes.length)] = (byte) random.nextInt();
-                default -> bytes = Arrays.copyOf(bytes, Math.max(0, bytes.length + NODE * (random.nextInt(3) - 1)));
-            }
-        }
-        return bytes;
-    }
-
-    private static int number(Random random) {
-        int[] edges = {0, 1, 2, 3, 4, 5, -1, 1 << 26, 1 << 28, 1 << 29, 1 << 30, (1 << 30) - 1, Integer.MAX_VALUE};
-        return random.nextInt(4) == 0 ? random.nextInt() >>> random.nextInt(32) : edges[random.nextInt(edges.length)];
-    }
-
-    private static boolean isAccepted(byte[] one, byte[] other, String description) {
-        long bound = 20_000 + (one.length + other.length) / 8L * BYTES_OF_NODE;
-        long before = Allocation.now();
-        boolean accepted = isMerged(one, other, description);
-        if (Allocation.now() - before > bound) {
-            before = Allocation.now(); // once more, as the first call may have loaded classes
-            isMerged(one, other, description);
-            assertThat(Allocation.now() - before).as(description).isLessThanOrEqualTo(bound);
-        }
-        return accepted;
-    }
-
-    private static boolean isMerged(byte[] one, byte[] other, String description) {
-        boolean merged = false;
-        try {
-            ShardMessage read = ShardMessage.read(Shard.merge(one, other), "Shard.next", "merged");
-            merged = true;
-            read.ofBatch(read.exchange(), "Shard.next");
-        } catch (IllegalArgumentException refusal) {
-            assertThat(refusal.getMessage())
-                    .as(description)
-                    .matches("Shard\\.(merge|next): (one|other|merged|block) .*");
-        } catch (RuntimeException | OutOfMemoryError other2) {
-            fail(description, other2);
-        }
-        return merged;
+    void nextAndMerge_randomMistakes_acceptedOrRefusedInMemoryOfTheMessage() throws IOException {
+        int count = 10_000;
+        assertThat(Fuzz.run("messages", count, 1).accepted()).isBetween(count / 20, count / 2); // both ways are gone
     }
 }

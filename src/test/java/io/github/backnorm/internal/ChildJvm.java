@@ -35,7 +35,7 @@ public final class ChildJvm {
     }
 
     /** Runs Java with arguments; the JVM must exit with 0. */
-    static ChildJvm start(List<String> arguments) {
+    public static ChildJvm start(List<String> arguments) {
         try {
             List<String> command = new ArrayList<>(List.of(
                     Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Dstdout.encoding=UTF-8"));

@@ -6,8 +6,13 @@ import io.github.backnorm.internal.threads.Parallel;
 import java.util.List;
 
 /** The build runs the tests in several executions. This is the one that runs now. */
-final class Execution {
+public final class Execution {
     private Execution() {}
+
+    /** The kernels that this JVM has chosen, and why. */
+    public static String chosen() {
+        return KernelChoice.make(Parallel::ofThisJvm).toString();
+    }
 
     static String name() {
         return System.getProperty("backnorm.test.execution");

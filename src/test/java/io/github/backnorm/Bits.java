@@ -49,6 +49,7 @@ final class Bits {
             "-Dbacknorm.threads=7");
 
     /** What is computed; its digest is expected in every JVM, on every machine. */
+    @SuppressWarnings("ImmutableEnumChecker") // the suppliers are methods without state
     private enum Run {
         SMALL(
                 "cf17d7836781c0b2b937af441943195520d53b62651781fb727d509fb35c2aff",
@@ -110,7 +111,7 @@ final class Bits {
         for (Run run : Run.values()) {
             String digest = only(lines, run.name() + " ");
             if (runs.contains(run) && !digest.equals(run.expected)) {
-                others.add(options + ": " + run + " " + digest);
+                others.add((options + " " + run + " " + digest).strip());
             }
             row.append(" ")
                     .append(digest.isEmpty() ? "–" : digest.substring(0, SHOWN))

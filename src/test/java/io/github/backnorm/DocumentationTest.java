@@ -143,7 +143,7 @@ final class DocumentationTest {
 
     private static void requireClass(String name) {
         String file = "java/io/github/backnorm/" + name.replace('.', '/') + ".java";
-        assertThat(Stream.of("src/test", "src/examples", "src/jmh", "src/spark", "src/spark-test"))
+        assertThat(Stream.of("src/test", "src/examples", "src/jcstress", "src/jmh", "src/spark", "src/spark-test"))
                 .as("folder with %s", file)
                 .anySatisfy(folder -> assertThat(Path.of(folder, file)).exists());
     }

@@ -159,6 +159,15 @@ final class BatchNormTest {
         assertThat(layer).hasToString("BatchNorm 3");
     }
 
+    @Test
+    void new_numbersAtTheEndsOfTheirRanges_accepted() {
+        BatchNorm least = new BatchNorm(1, 0, 0);
+        BatchNorm most = new BatchNorm(1, Double.MAX_VALUE, 1);
+
+        assertThat(List.of(least.epsilon(), least.momentum())).containsExactly(0.0, 0.0);
+        assertThat(List.of(most.epsilon(), most.momentum())).containsExactly(Double.MAX_VALUE, 1.0);
+    }
+
     @ParameterizedTest
     @CsvSource({
         "2, 0.5, 1",

@@ -89,6 +89,11 @@ final class MatrixTest {
     }
 
     @Test
+    void requireSize_longestArray_accepted() {
+        assertThat(Checks.requireSize(1, 2147482624, "Matrix.zeros")).isEqualTo(2147482624);
+    }
+
+    @Test
     void zeros_hugeByZero_isAShapeLikeAnyOther() {
         Matrix x = Matrix.zeros(Integer.MAX_VALUE, 0);
         assertThat(x).hasToString("2147483647x0 [[], [], [], [], [], [], …]");

@@ -257,13 +257,15 @@ final class NetworkTest {
     void forward_laterLayerRefuses_noLayerKeepsAPassOfOldArrays() {
         BatchNorm refusing = new BatchNorm(2);
         ReLU last = new ReLU();
-        Network network = new Network(affine(3, 2, SEED), refusing, new Scale(Matrix.ofRow(1, 1)), last);
+        Network identity = new Network();
+        Network network = new Network(affine(3, 2, SEED), refusing, new Scale(Matrix.ofRow(1, 1)), last, identity);
         network.forward(X);
         Matrix nan = X.map(entry -> Double.NaN);
 
         assertThatIllegalArgumentException().isThrownBy(() -> network.forward(nan));
         LayerTest.assertNoPass(refusing, Matrix.zeros(4, 2));
         LayerTest.assertNoPass(last, Matrix.zeros(4, 2));
+        LayerTest.assertNoPass(identity, Matrix.zeros(4, 2));
         LayerTest.assertNoPass(network, Matrix.zeros(4, 2));
     }
 
@@ -535,14 +537,14 @@ final class NetworkTest {
     }
 
     @ParameterizedTest
-    @ValueSource(ints = {0, 1})
-    void backward_usersLayerGivesMisfit_namedInRefusal(int place) {
-        Layer misfit = new Custom(x -> x, Matrix::transpose);
+    @CsvSource({"0, 3, 4", "1, 3, 4", "0, 5, 3", "1, 5, 3", "0, 4, 2", "1, 4, 2"})
+    void backward_usersLayerGivesMisfit_namedInRefusal(int place, int rows, int columns) {
+        Layer misfit = new Custom(x -> x, dy -> Matrix.zeros(rows, columns));
         Network network = place == 0 ? new Network(misfit) : new Network(new ReLU(), misfit);
         network.forward(X);
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> network.backward(X))
-                .withMessage("Network.backward: layer " + place + " (Custom): dx is 3x4, expected 4x3");
+                .withMessage("Network.backward: layer " + place + " (Custom): dx is " + rows + "x" + columns + ", expected 4x3");
     }
 
     /** {@code y = x + f(x)}, a user's layer that has the parameters and the state of a network. */

@@ -20,6 +20,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class OptimizerTest {
     private static final long SEED = 83;
@@ -438,6 +439,15 @@ final class OptimizerTest {
                 .isExactlyInstanceOf(IllegalArgumentException.class)
                 .hasMessage("Optimizer.restore: " + faults);
         assertThat(optimizer.state(layer)).isEqualTo(old);
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {1, 0x1p53})
+    void restore_fewestAndMostSteps_accepted(double steps) {
+        Optimizer optimizer = Optimizer.adam(0.1);
+        Scale layer = stepped(optimizer);
+        optimizer.restore(layer, steps(steps));
+        assertThat(optimizer.state(layer)).isEqualTo(steps(steps));
     }
 
     @Test

@@ -7,7 +7,7 @@ import java.util.stream.IntStream;
  * Batch norm by a given mean and variance, {@code y = γ·(h − μ)/√(σ² + ε) + β} (26), entry by entry. The bits of an
  * entry depend only on that of h and on what is given for its column.
  *
- * <p>Columns whose μ, γ·v or β is too small or too large for the kernels are computed by {@link ScaledColumn}. So is
+ * <p>Columns whose μ or γ·v is too small or too large for the kernels are computed by {@link ScaledColumn}. So is
  * every entry that comes out NaN or infinite: it may have overflowed on the way.
  *
  * <p>Immutable, for any number of threads.
@@ -36,8 +36,7 @@ public final class GivenNormalization {
     /** Sets what is given for a column, and returns whether it is for the kernels. */
     private boolean setFactor(int j, double variance, double epsilon) {
         columns[j] = new ScaledColumn(given.mean()[j], variance, epsilon);
-        Optional<DoubleDouble> factor =
-                columns[j].moderateFactor(gamma[j]).filter(f -> Math.abs(given.beta()[j]) <= Kernels.MOST);
+        Optional<DoubleDouble> factor = columns[j].moderateFactor(gamma[j]);
         factor.ifPresent(f -> given.factor().set(j, f));
         return factor.isPresent();
     }

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.within;
 
 import io.github.backnorm.internal.threads.Parallel;
+import java.math.BigDecimal;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -126,6 +127,51 @@ final class NormalizationTest {
                 Arrays.stream(h).map(x -> (x - mean) * (x - mean)).average().orElseThrow();
         double largest = Arrays.stream(dy).map(Math::abs).max().orElseThrow();
         return m * m * 0x1p-96 * Math.abs(gamma) / Math.sqrt(variance) * (2 + Math.sqrt(m)) * largest;
+    }
+
+    /**
+     * Sums stay within (S) of docs/numerics.md: {@code u²·(23.2·N + 36.1)·Σ|t|}. All terms but the first are below half
+     * an ulp of the sum, and so add up in its second word. Their last bits make each of these additions round down.
+     */
+    @Test
+    void sums_termsFarBelowSum_withinBound() {
+        int m = 65536;
+        double[] h = new double[m];
+        double[] dy = new double[m];
+        Arrays.fill(h, Math.scalb(1 + 0x1.fffp-39, -55));
+        Arrays.fill(dy, 1);
+        h[0] = 1;
+        double[] squares = new double[m];
+        Arrays.fill(squares, squareThatRoundsDown());
+        squares[0] = 1;
+        for (Kernels kernels : Execution.kernels()) {
+            Normalization batch = new Normalization(1, EPSILON, () -> kernels);
+
+            assertSumWithinBound(batch.beginBlock(m, h), 0, h, dy);
+            assertSumWithinBound(batch.beginBlock(m, squares), 1, squares, squares);
+            assertSumWithinBound(batch.sumGradients(squares, h), 0, h, dy);
+            assertSumWithinBound(batch.sumGradients(squares, squares), 1, squares, squares);
+        }
+    }
+
+    /** A double about 2^−27.5 whose square, rounded, ends in bits that are all lost in a sum of 2^15 such, to below. */
+    private static double squareThatRoundsDown() {
+        double x = 0x1.6p-28;
+        while ((Double.doubleToRawLongBits(x * x) & 0x7fff) < 0x3000
+                || (Double.doubleToRawLongBits(x * x) & 0x7fff) >= 0x4000) {
+            x = Math.nextUp(x);
+        }
+        return x;
+    }
+
+    private static void assertSumWithinBound(BlockSums sums, int index, double[] a, double[] b) {
+        BigDecimal exact = BigDecimal.ZERO;
+        for (int i = 0; i < a.length; i++) {
+            exact = exact.add(new BigDecimal(a[i]).multiply(new BigDecimal(b[i])));
+        }
+        BigDecimal sum = new BigDecimal(sums.hi()[index]).add(new BigDecimal(sums.lo()[index]));
+        double bound = 0x1p-106 * (23.2 * a.length + 36.1) * exact.doubleValue(); // the terms are positive
+        assertThat(sum.subtract(exact).abs().doubleValue()).isLessThanOrEqualTo(bound);
     }
 
     @Test
@@ -284,6 +330,8 @@ final class NormalizationTest {
         double[] beta = uniform(n, 16);
         gamma[1] = 1e200;
         gamma[2] = 1e100;
+        beta[0] = 1e200; // of any size: what overflows on the way is NaN or infinite
+        beta[2] = -Double.MAX_VALUE;
         double[] special = {Double.NaN, Double.POSITIVE_INFINITY, -1e308, 1e300, Double.MAX_VALUE};
         for (int i = 0; i < special.length; i++) {
             Arrays.fill(h, (3 + 7 * i) * n, (4 + 7 * i) * n, special[i]);

@@ -250,7 +250,7 @@ public final class GradientCheck {
     /** Whether the gradient lies between two slopes that stay apart down to the smallest step that resolves it. */
     private static boolean isKink(Difference[] differences, double gradient) {
         int k = STEPS - 1;
-        while (k > 1 && differences[k].error(gradient) <= TOLERATED) {
+        while (differences[k].error(gradient) <= TOLERATED) { // that of the step that decides, not the first, is larger
             k--;
         }
         Difference d = differences[k];

@@ -154,6 +154,43 @@ final class GradientCheckTest {
         assertThat(wrong.worstPlace()).isEqualTo("x[0,0]");
     }
 
+    /** The middle of the slopes is D itself. */
+    @ParameterizedTest
+    @CsvSource({"1, 3, 1.5", "3, 1, 2.5", "-3, -1, -1.5", "-1, 2, 0", "1, 3, 1", "1, 3, 3", "1, 1.01, 1.002"})
+    void run_gradientBetweenSlopesOfKink_skipped(double left, double right, double gradient) {
+        GradientCheck check = runAtKink(left, right, gradient);
+        assertThat(check.skipped()).as("%s", check).isEqualTo(1);
+    }
+
+    @ParameterizedTest
+    @CsvSource({"1, 3, 0.9", "1, 3, 3.1", "-3, -1, 2", "-1, 2, 2.001", "1, 1.01, 1.011"})
+    void run_gradientOutsideSlopesOfKink_found(double left, double right, double gradient) {
+        GradientCheck check = runAtKink(left, right, gradient);
+        assertThat(check.skipped()).as("%s", check).isZero();
+        assertThat(check.worstError()).isGreaterThan(1e-5);
+    }
+
+    private static GradientCheck runAtKink(double left, double right, double gradient) {
+        Layer kink = function(x -> (x < 0 ? left : right) * x, (x, y) -> gradient);
+        return GradientCheck.run(kink, Matrix.zeros(1, 1), y -> y.sum() + 1, y -> y.map(value -> 1));
+    }
+
+    /** A step in proportion to 1 would be lost beside such entries. */
+    @Test
+    void run_largeEntries_stepsInProportion() {
+        GradientCheck check =
+                GradientCheck.run(new ReLU(), Matrix.ofRow(1e6, -1e12, 1e100), Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.worstError()).as("%s", check).isBetween(0.0, 1e-7);
+        assertThat(check.skipped()).isZero();
+    }
+
+    @Test
+    void run_equalErrors_firstPlaceIsNamed() {
+        GradientCheck check = GradientCheck.run(
+                function(x -> x, (x, y) -> 0), Matrix.ofRow(1, 2, 4), Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check).hasToString("worst relative error 1.0e+00 at x[0,0], 3 entries, 0 at kinks");
+    }
+
     @ParameterizedTest
     @ValueSource(doubles = {1e-7, -1e-7, 3e-6, -4e-6})
     void run_entryNearKink_checkedWithSmallerStep(double near) {

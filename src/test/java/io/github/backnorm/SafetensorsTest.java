@@ -312,10 +312,12 @@ final class SafetensorsTest {
         byte[] header = Arrays.copyOf(withLength(100_000_000), 20);
         header[9] = ' ';
         String tensors = "{\"a\":" + tensor("U8", "[2000000000]", "[0,2000000000]") + "}";
+        String longest = "{\"a\":" + tensor("U8", "[2147482624]", "[0,2147482624]") + "}";
         String leftOut = "{\"left out\":" + tensor("U8", "[2000000000]", "[0,2000000000]") + "}";
         return List.of(
                 arguments("header", header, 100_000_008),
                 arguments("tensor", SafetensorsFuzz.file(tensors, new byte[5]), 2_000_000_079),
+                arguments("longest tensor", SafetensorsFuzz.file(longest, new byte[5]), 2_147_482_703),
                 arguments("tensor left out", SafetensorsFuzz.file(leftOut, new byte[5]), 2_000_000_086));
     }
 
@@ -518,11 +520,15 @@ final class SafetensorsTest {
                 arguments("{\"a\u0001\":1}", "byte 3 of the header is 0x01, expected no control character in a string"),
                 arguments("{\"a\u0000\":1}", "byte 3 of the header is 0x00, expected no control character in a string"),
                 arguments("{é", "byte 1 of the header is 0xc3, expected a string"),
+                arguments("{~", "byte 1 of the header is ~, expected a string"),
                 arguments("{\u007f", "byte 1 of the header is 0x7f, expected a string"),
                 arguments("{\"\\u123٣\":1}", "the string at byte 1 of the header has \\u without four digits"),
                 arguments("{\"\\x\":1}", "the string at byte 1 of the header has an escape that JSON does not know"),
                 arguments("{\"\\u12g4\":1}", "the string at byte 1 of the header has \\u without four digits"),
                 arguments("{\"\\u123\":1}", "the string at byte 1 of the header has \\u without four digits"),
+                arguments( // of the string before it, the reader's array still has digits
+                        "{\"__metadata__\":{\"é0000000\":\"\\u123\"}}",
+                        "__metadata__: the string at byte 29 of the header has \\u without four digits"),
                 arguments("{\"\\ud800\":1}", "the string at byte 1 of the header has half of a surrogate pair"),
                 arguments("{\"\\udc00\\ud800\":1}", "the string at byte 1 of the header has half of a surrogate pair"),
                 arguments(a, "header ends where , or } is expected"),

@@ -539,6 +539,10 @@ final class LossTest {
                         () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, 1, 1, -0.25, 0, 2))),
                 refusal(
                         argument,
+                        binary + "targets[1,2] is 2.0, expected 0 to 1",
+                        () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, 1, 1, 0.25, 0, 2))),
+                refusal(
+                        argument,
                         binary + "targets[0,1] is NaN, expected 0 to 1",
                         () -> Loss.binaryCrossEntropy(SCORES, Matrix.of(2, 3, 0, NAN, 1, 1.25, 0, 2))),
                 refusal(absent, "Loss.softmax: scores is null, expected a value", () -> Loss.softmax(null)),

@@ -304,6 +304,22 @@ final class NetworkTest {
     }
 
     @Test
+    void backwardParameters_batchNormWithReluFirst_gradientsOfBackward() {
+        BatchNorm first = batchNorm(3, SEED);
+        Network network = new Network(first, new ReLU(), affine(3, 2, SEED));
+        network.forward(X);
+        network.backward(DY);
+        List<Matrix> gradients = List.of(first.gamma().gradient(), first.beta().gradient());
+        first.parameters().forEach(parameter -> parameter.setGradient(Matrix.zeros(1, 3)));
+
+        network.backwardParameters(DY);
+
+        assertThat(List.of(first.gamma().gradient(), first.beta().gradient()))
+                .as("seed %d", SEED)
+                .isEqualTo(gradients);
+    }
+
+    @Test
     void backwardParameters_firstLayer_isSparedItsDx() {
         AtomicInteger calls = new AtomicInteger();
         UnaryOperator<Matrix> unneeded = dy -> {
@@ -726,6 +742,11 @@ final class NetworkTest {
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> backward.backwardParameters(X))
                 .withMessage("Network.backward" + told);
+        Network first = new Network(new Custom(x -> x, refusing), new ReLU());
+        first.forward(X);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> first.backwardParameters(X))
+                .withMessage("Network.backward: layer 0 (Custom): " + words);
     }
 
     @Test

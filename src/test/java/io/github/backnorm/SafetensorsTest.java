@@ -960,6 +960,12 @@ final class SafetensorsTest {
     }
 
     @Test
+    void writeTo_headerOf100Megabytes_accepted() throws IOException {
+        byte[] bytes = bytes(Safetensors.of(Map.of()).withMetadata("k", "x".repeat(99_999_975)));
+        assertThat(bytes).hasSize(8 + 100_000_000);
+    }
+
+    @Test
     void asFloat32_f64_isRoundedToNearestEven() {
         double half = 0x1p-24; // half the distance from 1 to the next float
         Matrix wide = Matrix.ofRow(1 + half, 1 + 3 * half, 1 + 1.5 * half, 1e-50, -0.0, 1 / 0.0, 0.0 / 0.0);
@@ -992,6 +998,8 @@ final class SafetensorsTest {
                 .hasMessage(
                         "Safetensors.asFloat32: entry 1 of tensor \"a\" is -1.0E39, expected at most 3.4028235E38 in"
                                 + " magnitude");
+        Safetensors most = Safetensors.of(Map.of("a", Matrix.ofRow(Double.MAX_VALUE)));
+        assertThatThrownBy(most::asFloat32).isInstanceOf(IllegalArgumentException.class);
     }
 
     @Test
@@ -1138,6 +1146,7 @@ final class SafetensorsTest {
                 .array();
         Safetensors row = read(SafetensorsFuzz.file("{\"a\":" + tensor("F64", "[2]", "[0,16]") + "}", data));
         assertThat(row.state()).isEqualTo(content.state());
+        assertThat(row).doesNotHaveSameHashCodeAs(content);
         assertThat(List.of(
                         row,
                         content.asFloat32(),

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -13,7 +14,6 @@ import java.util.Set;
 import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
-import java.util.stream.IntStream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -23,7 +23,8 @@ import org.w3c.dom.NodeList;
 /** The mutants that no test kills are those of the list survivors.txt, which says why. */
 final class SurvivorsTest {
     private static final Path LIST = Path.of("src/test/resources/io/github/backnorm/survivors.txt");
-    private static final Path REPORT = Path.of("target/pit-reports/mutations.xml");
+    private static final List<Path> REPORTS =
+            List.of(Path.of("target/pit-reports/mutations.xml"), Path.of("target/pit-reports-vector/mutations.xml"));
     private static final Path SOURCES = Path.of("src/main/java/io/github/backnorm");
     private static final Pattern LINE =
             Pattern.compile("(?:equivalent|speed|untestable) (\\S+)\\.([\\w<>]+) (\\d+) (.+)");
@@ -94,17 +95,20 @@ final class SurvivorsTest {
     }
 
     private static Map<Mutant, String> statuses() throws Exception {
-        NodeList mutations = DocumentBuilderFactory.newInstance()
-                .newDocumentBuilder()
-                .parse(REPORT.toFile())
-                .getElementsByTagName("mutation");
+        List<Element> mutations = new ArrayList<>();
+        for (Path report : REPORTS) {
+            NodeList elements = DocumentBuilderFactory.newInstance()
+                    .newDocumentBuilder()
+                    .parse(report.toFile())
+                    .getElementsByTagName("mutation");
+            for (int i = 0; i < elements.getLength(); i++) {
+                mutations.add((Element) elements.item(i));
+            }
+        }
         Comparator<Element> fromTheTop = Comparator.comparingInt(mutation -> number(mutation, "lineNumber"));
-        List<Element> sorted = IntStream.range(0, mutations.getLength())
-                .mapToObj(i -> (Element) mutations.item(i))
-                .sorted(fromTheTop.thenComparingInt(mutation -> number(mutation, "index")))
-                .toList();
+        mutations.sort(fromTheTop.thenComparingInt(mutation -> number(mutation, "index")));
         Map<Mutant, String> statuses = new HashMap<>();
-        for (Element mutation : sorted) {
+        for (Element mutation : mutations) {
             Mutant mutant = Mutant.of(mutation);
             while (statuses.containsKey(mutant)) {
                 mutant = mutant.next();

@@ -232,6 +232,10 @@ final class PyTorchModelsTest {
                         + " as the network has layers",
                 "Linear(4, 8), ReLU(), BatchNorm1d(8), Linear(8, 3) | module 1 (ReLU): the layer is BatchNorm 8,"
                         + " expected one of the module's type",
+                "BatchNorm1d(4), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (BatchNorm1d): the layer is"
+                        + " Affine 4→8, expected one of the module's type",
+                "Linear(4, 8), Linear(8, 8), ReLU(), Linear(8, 3) | module 1 (Linear): the layer is BatchNorm 8,"
+                        + " expected one of the module's type",
                 "Linear(4, 8, bias=False), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (Linear): having a bias is"
                         + " true, expected false, as in the text",
                 "Linear(4, 8), BatchNorm1d(8, eps=0.5), ReLU(), Linear(8, 3) | module 1 (BatchNorm1d): epsilon is"

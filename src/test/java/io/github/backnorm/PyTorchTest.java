@@ -286,6 +286,10 @@ final class PyTorchTest {
                         "module 1: type is \"Softmax\", expected " + types
                                 + "leave a last one out of the text: Loss makes probabilities of the scores"),
                 arguments(
+                        "Linear, LazyBatchNorm1d()",
+                        "module 1: type is \"LazyBatchNorm1d\", expected " + types
+                                + "print the model after its first batch"),
+                arguments(
                         "Linear, Conv1d(1, 2, kernel_size=(3,), stride=(1,))",
                         "module 1: type is \"Conv1d\", expected " + types
                                 + "a batch is a matrix here, without channels"),

@@ -1147,6 +1147,8 @@ final class SafetensorsTest {
         Safetensors row = read(SafetensorsFuzz.file("{\"a\":" + tensor("F64", "[2]", "[0,16]") + "}", data));
         assertThat(row.state()).isEqualTo(content.state());
         assertThat(row).doesNotHaveSameHashCodeAs(content);
+        assertThat(row.tensors().get("a"))
+                .doesNotHaveSameHashCodeAs(content.tensors().get("a"));
         assertThat(List.of(
                         row,
                         content.asFloat32(),

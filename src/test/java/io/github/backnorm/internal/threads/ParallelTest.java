@@ -357,6 +357,23 @@ final class ParallelTest {
         Waiting.until(() -> threads.helpers(20) == 0);
     }
 
+    @Test
+    void ofThisJvm_propertyMakesNoSense_refused() {
+        String before = System.getProperty("backnorm.threads");
+        System.setProperty("backnorm.threads", "0");
+        try {
+            assertThatThrownBy(Parallel::ofThisJvm)
+                    .isExactlyInstanceOf(IllegalStateException.class)
+                    .hasMessage("backnorm.threads is 0, expected a number from 1 on");
+        } finally {
+            if (before == null) {
+                System.clearProperty("backnorm.threads");
+            } else {
+                System.setProperty("backnorm.threads", before);
+            }
+        }
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {

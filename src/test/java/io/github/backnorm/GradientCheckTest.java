@@ -95,6 +95,39 @@ final class GradientCheckTest {
         assertThat(check.skipped()).as("%s: %s", x, check).isZero();
     }
 
+    /** x, off by {@code c·u} or so. */
+    private static double withCancellation(double x, double c) {
+        return c * x - (c - 1) * x;
+    }
+
+    /** The rounding errors of D are larger than the gradient's part that counts as an error. */
+    @Test
+    void run_layerCancels_roundingOfItsTermsIsNoError() {
+        GradientCheck check = GradientCheck.run(
+                function(x -> withCancellation(x, 1e9 / 7), (x, y) -> 1), X, Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.worstError()).as("seed %d: %s", SEED, check).isBetween(0.0, 1e-5);
+        assertThat(check.skipped()).isZero();
+
+        GradientCheck wrong = GradientCheck.run( // by far more than 100·ε/h
+                function(x -> withCancellation(x, 1e6 / 7), (x, y) -> 1.01), X, Matrix::sum, y -> y.map(value -> 1));
+        assertThat(wrong.worstError()).as("seed %d: %s", SEED, wrong).isGreaterThan(1e-5);
+    }
+
+    @Test
+    void run_parameterCancels_roundingOfItsTermsIsNoError() {
+        Scale scale = new Scale(Matrices.uniform(1, 3, SEED));
+        Layer layer = new DelegatingLayer(scale) {
+            @Override
+            public Matrix forward(Matrix x) {
+                super.forward(x);
+                return x.hadamard(scale.factor().value().map(s -> withCancellation(s, 1e9 / 7)));
+            }
+        };
+        GradientCheck check = GradientCheck.run(layer, Matrix.ofRow(1, 2, 3), Matrix::sum, y -> y.map(value -> 1));
+        assertThat(check.worstError()).as("seed %d: %s", SEED, check).isBetween(0.0, 1e-5);
+        assertThat(check.skipped()).isZero();
+    }
+
     /** Softmax leaves such a score out; its gradient is 0. */
     @Test
     void run_scoreOfMinusInfinity_othersChecked() {

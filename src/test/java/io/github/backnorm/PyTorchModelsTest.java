@@ -232,6 +232,10 @@ final class PyTorchModelsTest {
                         + " as the network has layers",
                 "Linear(4, 8), ReLU(), BatchNorm1d(8), Linear(8, 3) | module 1 (ReLU): the layer is BatchNorm 8,"
                         + " expected one of the module's type",
+                "Linear(5, 8), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (Linear): in_features is 5, expected 4,"
+                        + " as its tensors have",
+                "Linear(4, 8), BatchNorm1d(9), ReLU(), Linear(8, 3) | module 1 (BatchNorm1d): num_features is 9,"
+                        + " expected 8, as its tensors have",
                 "BatchNorm1d(4), BatchNorm1d(8), ReLU(), Linear(8, 3) | module 0 (BatchNorm1d): the layer is"
                         + " Affine 4→8, expected one of the module's type",
                 "Linear(4, 8), Linear(8, 8), ReLU(), Linear(8, 3) | module 1 (Linear): the layer is BatchNorm 8,"

@@ -19,6 +19,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -389,6 +390,79 @@ final class PyTorchTest {
     void network_batchNormWithoutBias_hasZeroBeta() throws IOException {
         Network network = PyTorch.network(changed("1.bias", null), SEQUENTIAL);
         assertThat(network.state().get("1.beta")).isEqualTo(Matrix.zeros(1, 5));
+    }
+
+    @Test
+    void network_rowsInTwoDimensions_accepted() throws IOException {
+        Safetensors file = file("sequential");
+        Map<String, StoredTensor> tensors = new HashMap<>();
+        file.tensors().forEach((name, tensor) -> {
+            Matrix matrix = tensor.matrix();
+            tensors.put(name, Safetensors.stored(matrix, matrix.rows(), matrix.columns()));
+        });
+        Network network = PyTorch.network(Safetensors.of(tensors, Map.of()), SEQUENTIAL);
+        assertThat(network.state()).isEqualTo(PyTorch.network(file, SEQUENTIAL).state());
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "DataParallel((module): Linear(3, 2)) | module.",
+                "OptimizedModule((_orig_mod): Net((net): Sequential((0): Linear(3, 2)))) | _orig_mod.net.0.",
+                "Outer((inner): Net((net): Sequential((0): Linear(3, 2)))) | inner.net.0."
+            })
+    void network_classAroundOneModule_namesBeginWithItsKeys(String text, String prefix) {
+        Matrix weight = Matrices.uniform(2, 3, 1);
+        Map<String, StoredTensor> tensors = Map.of(
+                prefix + "weight", Safetensors.stored(weight, 2, 3),
+                prefix + "bias", Safetensors.stored(Matrix.ofRow(1, 2), 2),
+                "of no layer.weight", Safetensors.stored(Matrix.ofRow(1, 2), 2, 1, 1));
+        Network network = PyTorch.network(Safetensors.of(tensors, Map.of()), text);
+        assertThat(network.infer(Matrix.ofRow(0, 0, 0))).isEqualTo(Matrix.ofRow(1, 2));
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "0 | none",
+                "1 | \"a\"",
+                "8 | \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\"",
+                "9 | \"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\", … (9)"
+            })
+    void network_missingTensor_refusalNamesThoseThatAreThere(int count, String names) {
+        Map<String, Matrix> tensors = new HashMap<>();
+        for (char name = 'a'; name < 'a' + count; name++) {
+            tensors.put(String.valueOf(name), Matrix.ofRow(1));
+        }
+        assertThatThrownBy(() -> PyTorch.network(Safetensors.of(tensors), "Linear"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessage("PyTorch.network: the module (Linear): tensor \"weight\" is missing,"
+                        + " expected one of 2 dimensions; the file has " + names);
+    }
+
+    @Test
+    void network_tensorOfAnotherShape_refused() throws IOException {
+        Map<String, StoredTensor> tensors = new HashMap<>();
+        file("sequential").tensors().forEach((name, tensor) -> {
+            Integer[] shape = tensor.shape().toArray(Integer[]::new);
+            tensors.put(name, Safetensors.stored(tensor.matrix(), shape));
+        });
+        tensors.put("1.running_mean", Safetensors.stored(Matrix.zeros(5, 1), 5, 1));
+        Safetensors file = Safetensors.of(tensors, Map.of());
+        assertThatThrownBy(() -> PyTorch.network(file, SEQUENTIAL))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageStartingWith("PyTorch.network: module 1 (BatchNorm1d): tensor \"1.running_mean\" is"
+                        + " F64 [5, 1], expected one of 1 dimension");
+    }
+
+    @Test
+    void network_tensorWithoutAModulesName_isOfTheOneWithout() {
+        Safetensors file = Safetensors.of(Map.of("weight", Matrix.zeros(2, 3), ".x", Matrix.zeros(1, 1)));
+        assertThatThrownBy(() -> PyTorch.network(file, "Linear(3, 2, bias=False)"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageStartingWith("PyTorch.network: tensor \".x\" is left over, expected ");
     }
 
     @Test

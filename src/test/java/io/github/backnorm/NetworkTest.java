@@ -560,7 +560,8 @@ final class NetworkTest {
         network.forward(X);
         assertThatIllegalArgumentException()
                 .isThrownBy(() -> network.backward(X))
-                .withMessage("Network.backward: layer " + place + " (Custom): dx is " + rows + "x" + columns + ", expected 4x3");
+                .withMessage("Network.backward: layer " + place + " (Custom): dx is " + rows + "x" + columns
+                        + ", expected 4x3");
     }
 
     /** {@code y = x + f(x)}, a user's layer that has the parameters and the state of a network. */

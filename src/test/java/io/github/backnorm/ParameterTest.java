@@ -183,6 +183,15 @@ final class ParameterTest {
     }
 
     @Test
+    void clipGradients_largestNumbers_scaledAsOthers() {
+        Parameter largest = withGradient(Matrix.ofRow(Double.MAX_VALUE, -Double.MAX_VALUE, 0, Double.MAX_VALUE));
+        assertThat(Parameter.clipGradients(List.of(largest), Math.sqrt(3))).isEqualTo(Double.MAX_VALUE);
+        // relatively 4.5u, as documented, and u of √3
+        assertThat(largest.gradient().toArray())
+                .containsExactly(new double[] {1, -1, 0, 1}, Offset.offset(3 * Math.ulp(1.0)));
+    }
+
+    @Test
     void clipGradients_zerosOrNothing_normIsZero() {
         Parameter zero = withGradient(Matrix.zeros(2, 3));
         Parameter empty = withGradient(Matrix.zeros(0, 3));

@@ -415,9 +415,12 @@ final class PyTorchTest {
     void network_classAroundOneModule_namesBeginWithItsKeys(String text, String prefix) {
         Matrix weight = Matrices.uniform(2, 3, 1);
         Map<String, StoredTensor> tensors = Map.of(
-                prefix + "weight", Safetensors.stored(weight, 2, 3),
-                prefix + "bias", Safetensors.stored(Matrix.ofRow(1, 2), 2),
-                "of no layer.weight", Safetensors.stored(Matrix.ofRow(1, 2), 2, 1, 1));
+                prefix + "weight",
+                Safetensors.stored(weight, 2, 3),
+                prefix + "bias",
+                Safetensors.stored(Matrix.ofRow(1, 2), 2),
+                "of no layer.weight",
+                Safetensors.stored(Matrix.ofRow(1, 2), 2, 1, 1));
         Network network = PyTorch.network(Safetensors.of(tensors, Map.of()), text);
         assertThat(network.infer(Matrix.ofRow(0, 0, 0))).isEqualTo(Matrix.ofRow(1, 2));
     }

@@ -3,12 +3,14 @@ package io.github.backnorm.internal;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.junit.jupiter.params.provider.Arguments.arguments;
 
+import java.util.Arrays;
 import java.util.function.DoubleBinaryOperator;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class ElementwiseTest {
     private static final double NAN = Double.NaN;
@@ -56,6 +58,18 @@ final class ElementwiseTest {
         assertThat(c).as(name).isEqualTo(pairs(definition));
         assertThat(a).as("a after %s", name).isEqualTo(pairs((v, w) -> v));
         assertThat(b).as("b after %s", name).isEqualTo(pairs((v, w) -> w));
+    }
+
+    /** Of 2¹⁵ entries a task. */
+    @ParameterizedTest
+    @ValueSource(ints = {1 << 15, (1 << 15) + 1, 3 << 15, (3 << 15) + 5})
+    void reluBackward_severalTasks_matchesItsDefinition(int n) {
+        double[] y = IntStream.range(0, n).mapToDouble(i -> i % 3 - 1).toArray();
+        double[] da = IntStream.range(0, n).mapToDouble(i -> i + 1).toArray();
+        double[] dy = new double[n];
+        Arrays.fill(dy, 7);
+        Elementwise.reluBackward(y, da, dy);
+        assertThat(dy).isEqualTo(IntStream.range(0, n).mapToDouble(i -> y[i] > 0 ? da[i] : 0).toArray());
     }
 
     /** The definition's value for every pair of VALUES. */

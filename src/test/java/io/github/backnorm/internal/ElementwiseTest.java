@@ -69,7 +69,10 @@ final class ElementwiseTest {
         double[] dy = new double[n];
         Arrays.fill(dy, 7);
         Elementwise.reluBackward(y, da, dy);
-        assertThat(dy).isEqualTo(IntStream.range(0, n).mapToDouble(i -> y[i] > 0 ? da[i] : 0).toArray());
+        assertThat(dy)
+                .isEqualTo(IntStream.range(0, n)
+                        .mapToDouble(i -> y[i] > 0 ? da[i] : 0)
+                        .toArray());
     }
 
     /** The definition's value for every pair of VALUES. */

@@ -174,6 +174,31 @@ final class NormalizationTest {
         assertThat(sum.subtract(exact).abs().doubleValue()).isLessThanOrEqualTo(bound);
     }
 
+    /** As (S) says of Σd². The mean is near 0, so that the rest of the variance adds less than {@code u²·N·Σu²}. */
+    @Test
+    void scaledColumn_termsFarBelowSum_withinBound() {
+        int m = 65536;
+        double[] h = new double[m];
+        Arrays.fill(h, squareThatRoundsDown());
+        h[0] = 0; // the pivot
+        h[1] = 1;
+        BigDecimal sum = BigDecimal.ZERO;
+        BigDecimal squares = BigDecimal.ZERO;
+        for (double entry : h) {
+            BigDecimal exact = new BigDecimal(entry);
+            sum = sum.add(exact);
+            squares = squares.add(exact.multiply(exact));
+        }
+        BigDecimal expected = squares.subtract(sum.multiply(sum).divide(BigDecimal.valueOf(m)));
+
+        DoubleDouble variance = new ScaledColumn(h, EPSILON).unbiasedVariance();
+
+        BigDecimal actual =
+                new BigDecimal(variance.hi()).add(new BigDecimal(variance.lo())).multiply(BigDecimal.valueOf(m - 1));
+        assertThat(actual.subtract(expected).abs().doubleValue())
+                .isLessThanOrEqualTo(0x1p-106 * (24.2 * m + 36.1) * expected.doubleValue());
+    }
+
     @Test
     void columns_onSeveralThreads_sameBits() {
         int m = 40;

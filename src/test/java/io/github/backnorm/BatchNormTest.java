@@ -15,6 +15,7 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.DoubleStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -542,5 +543,32 @@ final class BatchNormTest {
 
         assertThat(inferred).containsExactlyInAnyOrder(50.0, -0.5);
         assertThat(read).containsExactlyInAnyOrderElementsOf(pairs);
+    }
+
+    /** In a narrow batch, kernels take several rows as one; a column's bits do not depend on those beside it. */
+    @Tag("bits")
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3, 5, 8, 17, 31, 32, 33})
+    void anyPass_fewColumns_hasTheBitsOfTheseColumnsInAWideBatch(int columns) {
+        int wide = 70;
+        for (int rows : new int[] {2, 7, 8, 9, 15, 16, 17, 33, 255, 256, 257, 600}) {
+            Matrix x = Matrices.uniform(rows, wide, rows);
+            Matrix dy = Matrices.uniform(rows, wide, rows + 1);
+            BatchNorm ofAll = new BatchNorm(wide);
+            ofAll.gamma().setValue(Matrices.uniform(1, wide, 3));
+            ofAll.beta().setValue(Matrices.uniform(1, wide, 4));
+            BatchNorm ofFew = new BatchNorm(columns);
+            ofFew.gamma().setValue(first(ofAll.gamma().value(), columns));
+            ofFew.beta().setValue(first(ofAll.beta().value(), columns));
+
+            assertThat(ofFew.forward(first(x, columns))).isEqualTo(first(ofAll.forward(x), columns));
+            assertThat(ofFew.backward(first(dy, columns))).isEqualTo(first(ofAll.backward(dy), columns));
+            assertThat(ofFew.gamma().gradient()).isEqualTo(first(ofAll.gamma().gradient(), columns));
+            assertThat(ofFew.infer(first(x, columns))).isEqualTo(first(ofAll.infer(x), columns));
+        }
+    }
+
+    private static Matrix first(Matrix matrix, int columns) {
+        return Matrix.generate(matrix.rows(), columns, matrix::get);
     }
 }

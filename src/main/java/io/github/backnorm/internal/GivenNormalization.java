@@ -18,6 +18,10 @@ public final class GivenNormalization {
 
     private final Kernels kernels = KernelChoice.chosen();
     private final Kernels.Given given;
+
+    /** What is given for the columns of a block as one row; for more than a few, one row is as good. */
+    private final Kernels.Given ofBlock;
+
     private final double[] gamma;
     private final ScaledColumn[] columns;
     private final int[] scaled; // the columns that are not for the kernels
@@ -31,6 +35,7 @@ public final class GivenNormalization {
         this.scaled = IntStream.range(0, n)
                 .filter(j -> !setFactor(j, variance[j], epsilon))
                 .toArray();
+        this.ofBlock = n <= Panel.NARROW ? given.repeated(BLOCK) : given;
     }
 
     /** Sets what is given for a column, and returns whether it is for the kernels. */
@@ -47,7 +52,11 @@ public final class GivenNormalization {
         for (int i = 0; i < m && n > 0; i += BLOCK) { // without columns, m may be so large that i overflows
             int rows = Math.min(BLOCK, m - i);
             int at = i * n;
-            kernels.normalizeGiven(given, i, rows, h, least, y);
+            if (rows == BLOCK && n <= Panel.NARROW) {
+                kernels.normalizeGiven(ofBlock, i / BLOCK, 1, h, least, y);
+            } else {
+                kernels.normalizeGiven(given, i, rows, h, least, y);
+            }
             for (int k = at; k < at + rows * n; k++) {
                 if (!Double.isFinite(y[k])) {
                     set(k, h, least, y);

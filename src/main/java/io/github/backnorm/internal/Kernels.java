@@ -100,6 +100,16 @@ abstract class Kernels {
         int columns() {
             return mean.length;
         }
+
+        /** What is given for so many rows as one. */
+        Given repeated(int rows) {
+            int width = rows * columns();
+            Given given = new Given(new double[width], DoubleDoubles.zeros(width), new double[width]);
+            Quantities.repeat(mean, given.mean);
+            Quantities.repeat(factor, given.factor);
+            Quantities.repeat(beta, given.beta);
+            return given;
+        }
     }
 
     // ReLU

@@ -30,6 +30,18 @@ import java.util.function.Function;
  * {@link ScaledColumn}.
  */
 final class Panel extends Quantities {
+    /** The most columns of a batch that is too narrow for loops along its rows. */
+    static final int NARROW = 32;
+
+    /** Columns of a row that is made of several: their quantities stay in the first-level cache. */
+    private static final int WIDE = 256;
+
+    /** A kernel that takes each entry by itself: it runs over rows, from one on, of which it is told the quantities. */
+    @FunctionalInterface
+    private interface EntryKernel {
+        void run(Quantities quantities, int i, int rows);
+    }
+
     private final Kernels kernels;
     private final double epsilon;
 
@@ -74,6 +86,12 @@ final class Panel extends Quantities {
 
     private final double[] zeros;
 
+    /** How many rows the kernels take as one, where each entry is computed by itself. */
+    private final int rowsAsOne;
+
+    /** The quantities of these rows as one. */
+    private final Quantities repeated;
+
     /** The columns that are not for the kernels, by index in the panel. */
     private final Map<Integer, ScaledColumn> scaled = new TreeMap<>();
 
@@ -97,6 +115,8 @@ final class Panel extends Quantities {
         this.kept = DoubleDoubles.zeros(width);
         this.taken = DoubleDoubles.zeros(width);
         this.zeros = new double[width];
+        this.rowsAsOne = width > 0 && width == rowStep && width <= NARROW ? WIDE / width : 1;
+        this.repeated = rowsAsOne > 1 ? new Quantities(0, rowsAsOne * width, rowsAsOne * width) : this;
     }
 
     /** {@code y = max(γ·ĥ + β, least)} for the first rows of h. */
@@ -154,7 +174,20 @@ final class Panel extends Quantities {
         yOffset.set(beta, from).subtractProduct(factor, r); // β − f·r
         boundY();
         yStart.setAnchored(yOffset, bound, yAnchor);
-        kernels.normalize(this, 0, rows, h, least, y); // (4), (5)
+        forEachEntry((quantities, i, some) -> kernels.normalize(quantities, i, some, h, least, y)); // (4), (5)
+    }
+
+    /** Runs a kernel over the rows at hand; in a narrow batch, rows lie one behind the other as one. */
+    private void forEachEntry(EntryKernel kernel) {
+        int wide = rows / rowsAsOne;
+        if (rowsAsOne > 1 && wide > 0) {
+            repeated.repeat(this);
+        }
+        kernel.run(repeated, 0, wide);
+        int done = wide * rowsAsOne;
+        if (done < rows) {
+            kernel.run(this, done, rows - done);
+        }
     }
 
     /**
@@ -261,7 +294,7 @@ final class Panel extends Quantities {
         dhOffset.set(sumDy).divide(-n).multiply(factor).subtractProduct(slope, r); // −f·dβ/N − g·r
         boundDh();
         dhStart.setAnchored(dhOffset, bound, dhAnchor);
-        kernels.differentiate(this, 0, rows, h, dy, dh); // (18)
+        forEachEntry((quantities, i, some) -> kernels.differentiate(quantities, i, some, h, dy, dh)); // (18)
         scaledGradients.forEach((j, gradients) -> setColumn(dh, j, gradients.dh()));
     }
 

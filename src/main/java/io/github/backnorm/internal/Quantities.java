@@ -80,6 +80,30 @@ class Quantities {
         this.dhAnchor = new double[width];
     }
 
+    /** Sets the coefficients of y and dh to those of fewer columns, over and over. */
+    final void repeat(Quantities few) {
+        repeat(few.pivot, pivot);
+        repeat(few.factor, factor);
+        repeat(few.yStart, yStart);
+        repeat(few.yAnchor, yAnchor);
+        repeat(few.slope, slope);
+        repeat(few.dhStart, dhStart);
+        repeat(few.dhAnchor, dhAnchor);
+    }
+
+    /** As {@link #repeat(double[], double[])}, of both words. */
+    static void repeat(DoubleDoubles few, DoubleDoubles many) {
+        repeat(few.hi(), many.hi());
+        repeat(few.lo(), many.lo());
+    }
+
+    /** Fills an array, whose length is a multiple, with copies of a shorter one. */
+    static void repeat(double[] few, double[] many) {
+        for (int at = 0; at < many.length; at += few.length) {
+            System.arraycopy(few, 0, many, at, few.length);
+        }
+    }
+
     /** Where the entries of a row begin in a row-major array. */
     final int at(int row) {
         return row * rowStep + from;

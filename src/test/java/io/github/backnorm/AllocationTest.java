@@ -130,7 +130,8 @@ final class AllocationTest {
                 + ofProduct(Steps.INPUTS, steps.features)
                 + ofProduct(steps.features, Steps.OUTPUTS)
                 + ofProduct(steps.batch, steps.features)
-                + ofProduct(steps.batch, Steps.OUTPUTS)
+                + ofProduct(steps.batch, steps.features) // of the last layer's dW, which is formed transposed
+                + bytes(Steps.OUTPUTS, steps.features)
                 + ofProduct(Steps.OUTPUTS, steps.features);
     }
 

@@ -69,11 +69,6 @@ record Contender(String name, String method, String type, String precision, List
                         "--enable-native-access=ALL-UNNAMED"));
     }
 
-    private static boolean hasField(Class<?> benchmark, String name) {
-        return Stream.of(benchmark.getFields())
-                .anyMatch(field -> field.getName().equals(name));
-    }
-
     /** Runs one row's benchmark in a new JVM; returns the iterations' means or the samples, in seconds. */
     Statistics measure(Class<?> benchmark, String row, Setting setting) throws RunnerException {
         List<String> jvmArgs = new ArrayList<>(FLAGS);

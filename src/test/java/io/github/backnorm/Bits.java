@@ -40,7 +40,7 @@ final class Bits {
             "-XX:UseAVX=2",
             "-XX:UseAVX=3",
             "-XX:MaxVectorSize=16",
-            "-Xmx24m",
+            "-Xmx160m",
             "-Xms1g -Xmx1g",
             "-XX:-UseCompressedOops",
             "-Dbacknorm.threads=1",

@@ -303,7 +303,7 @@ public final class Network extends BuiltInLayer<Network.Pass> implements Layer {
 
     /**
      * {@return a copy of this network whose affine layers multiply in a precision} The layers of networks inside are
-     * copied, too. In front of training or serving a model from a file:
+     * copied, too. For a model from a file, before it is trained or served:
      * <pre>{@code
      * Network network = PyTorch.network(Safetensors.read(file)).withPrecision(Precision.SINGLE);
      * }</pre>

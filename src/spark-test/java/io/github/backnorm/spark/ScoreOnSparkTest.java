@@ -6,6 +6,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import io.github.backnorm.Matrix;
 import io.github.backnorm.Network;
+import io.github.backnorm.Precision;
 import io.github.backnorm.PyTorch;
 import io.github.backnorm.Safetensors;
 import java.io.IOException;
@@ -26,7 +27,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 final class ScoreOnSparkTest {
-    private static final Network NETWORK = ScorerTest.network(1);
+    private static final Network NETWORK = ScorerTest.network(1).withPrecision(Precision.DOUBLE);
     private static final Matrix X = ScorerTest.gaussian(100, new Random(1));
 
     @TempDir

@@ -21,9 +21,9 @@ import java.util.stream.Stream;
  * }</pre>
  *
  * <p>Numerical behavior: an entry of a product is one chain of fused multiply-adds, as in {@link Matrix#times(Matrix)};
- * the bias is added after it. {@linkplain #withPrecision In single precision} the three products have fewer digits and
- * take half the time. db is rounded once, as {@link Matrix#columnSums} is. NaN and ±Infinity pass through IEEE
- * 754 arithmetic. A row of Y depends on no row of X but its own.
+ * the bias is added after it. {@linkplain #withPrecision In single precision} the three products have fewer digits and,
+ * where they are large, take little more than half the time. db is rounded once, as {@link Matrix#columnSums} is. NaN
+ * and ±Infinity pass through IEEE 754 arithmetic. A row of Y depends on no row of X but its own.
  *
  * <p>Threads: as {@link Layer} says; a call reads W and b once each, so it never sees a partly replaced matrix.
  *

@@ -19,7 +19,7 @@ public final class GivenNormalization {
     private final Kernels kernels = KernelChoice.chosen();
     private final Kernels.Given given;
 
-    /** What is given for the columns of a block as one row; for more than a few, one row is as good. */
+    /** For a narrow batch, what is given for all rows of a block as one row; not used for others. */
     private final Kernels.Given ofBlock;
 
     private final double[] gamma;

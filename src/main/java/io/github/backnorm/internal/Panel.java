@@ -36,7 +36,7 @@ final class Panel extends Quantities {
     /** Columns of a row that is made of several: their quantities stay in the first-level cache. */
     private static final int WIDE = 256;
 
-    /** A kernel that takes each entry by itself: it runs over rows, from one on, of which it is told the quantities. */
+    /** A kernel that computes each entry by itself, for {@code rows} rows from i on. */
     @FunctionalInterface
     private interface EntryKernel {
         void run(Quantities quantities, int i, int rows);

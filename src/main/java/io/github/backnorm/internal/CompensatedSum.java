@@ -5,8 +5,8 @@ package io.github.backnorm.internal;
  *
  * <p>After n additions of terms t the two words are within {@code 11·n·u²·Σ|t|} of the exact sum, {@code u = 2⁻⁵³}, in
  * any order of the terms: each addition rounds only numbers of the size of the second word. The proof is in {@code
- * docs/numerics.md}. The addition is the "sloppy" one of Joldes, Muller and Popescu (2017, Algorithm 5). Its error is
- * small relative to the terms, though not to a sum that has cancelled.
+ * docs/numerics.md}. The addition is DWPlusFP of Joldes, Muller and Popescu (2017, Algorithm 4). The errors of all
+ * additions are small relative to the terms, though not to a sum that has cancelled.
  *
  * <p>A sum that is not finite is that of plain additions. So may be one whose {@code Σ|t|} is beyond the range of
  * double.

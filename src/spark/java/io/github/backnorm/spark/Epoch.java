@@ -17,8 +17,9 @@ import scala.Function1;
  * The rows of a table, once each, in batches whose blocks lie on the executors; {@link Blocks#epoch} makes it.
  *
  * <p>A step is some short jobs, one for each sum over the batch: 2L + 1 for a network with L batch norms, one more for
- * a batch norm whose columns have a mean far larger than their spread. Spark may retry them, and run them twice. An
- * executor keeps its blocks' passes from job to job. Where it is lost, another one repeats them.
+ * a batch norm whose columns have a mean far larger than their spread, and two without a batch norm. Spark may retry
+ * them, and run them twice. An executor keeps its blocks' passes from job to job. Where it is lost, another one repeats
+ * them.
  *
  * <p>For one thread at a time.
  */

@@ -12,11 +12,12 @@ import java.util.Map;
  * <p>Training calls {@link #forward}, then {@link #backward} with {@code dy = ∂L/∂y}, which returns {@code dx = ∂L/∂x}
  * and sets the gradient of each of the {@link #parameters}. Serving calls {@link #infer}.
  *
- * <p>Layers of your own are equals of the built-in ones. A layer has to implement {@code forward}, {@code backward} and
- * {@code infer}. {@code backward} differentiates the last {@code forward} with the parameter values of that pass, and
- * must work more than once. A layer with parameters returns them from {@link #parameters}, always the same objects in
- * the same order. A layer with further state overrides both {@link #state} and {@link #restore}. A layer made of layers
- * delegates these three methods to them, since running statistics are state but not parameters.
+ * <p>Layers of your own train and infer in a network as the built-in ones do; only methods that copy layers, such as
+ * {@link Network#folded}, and {@link PyTorch} refuse them. A layer has to implement {@code forward}, {@code backward}
+ * and {@code infer}. {@code backward} differentiates the last {@code forward} with the parameter values of that pass,
+ * and must work more than once. A layer with parameters returns them from {@link #parameters}, always the same objects
+ * in the same order. A layer with further state overrides both {@link #state} and {@link #restore}. A layer made of
+ * layers delegates these three methods to them, since running statistics are state but not parameters.
  *
  * <p>Threads: only one thread at a time trains; any number of threads may call {@code infer}, even during training.
  */

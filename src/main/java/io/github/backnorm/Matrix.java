@@ -56,7 +56,8 @@ public final class Matrix {
      * @param rows number of rows, at least 0
      * @param columns number of columns, at least 0
      * @param rowMajor the entries, row after row; copied
-     * @throws IllegalArgumentException if rows or columns is negative or there are not rows·columns values
+     * @throws IllegalArgumentException if rows or columns is negative, there are too many entries for one array, or not
+     *     rows·columns values
      */
     public static Matrix of(int rows, int columns, double... rowMajor) {
         int size = Checks.requireSize(rows, columns, "Matrix.of");
@@ -68,7 +69,7 @@ public final class Matrix {
      * {@return the matrix with the given rows; without any it is 0×0}
      *
      * @param rows the rows, all of one length; copied
-     * @throws IllegalArgumentException if the rows differ in length
+     * @throws IllegalArgumentException if the rows differ in length or there are too many entries for one array
      */
     public static Matrix ofRows(double[]... rows) {
         Checks.requireNonNull(rows, "Matrix.ofRows", "rows");
@@ -192,6 +193,7 @@ public final class Matrix {
      *
      * @param rows the rows, counted from 0
      * @throws IndexOutOfBoundsException if there is no such row
+     * @throws IllegalArgumentException if there are too many entries for one array
      */
     public Matrix selectRows(int... rows) {
         Checks.requireNonNull(rows, "Matrix.selectRows", "rows");
@@ -213,7 +215,7 @@ public final class Matrix {
      *
      * @param right a k×n matrix where this one is m×k
      * @return the m×n product; zeros if k = 0
-     * @throws IllegalArgumentException if the shapes do not fit
+     * @throws IllegalArgumentException if the shapes do not fit or the product has too many entries for one array
      */
     public Matrix times(Matrix right) {
         Checks.requireNonNull(right, "Matrix.times", "right");

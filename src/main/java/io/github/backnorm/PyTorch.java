@@ -32,8 +32,8 @@ import java.util.stream.Collectors;
  * }</pre>
  * Where it is silent, PyTorch's defaults hold: {@code eps=1e-05, momentum=0.1}. Sizes, and whether there is a bias, are
  * the file's. A {@code Sequential} in another is taken as its modules. {@code SyncBatchNorm} becomes a {@code
- * BatchNorm}, {@code affine=False} one with γ = 1 and β = 0. {@code Dropout}, {@code Identity} and {@code Flatten} are
- * skipped, since they do nothing in inference. Any other module is refused.
+ * BatchNorm}, {@code affine=False} one with γ = 1 and β = 0. {@code Dropout}, {@code Dropout1d}, {@code AlphaDropout},
+ * {@code Identity} and {@code Flatten} are skipped, since they do nothing in inference. Any other module is refused.
  *
  * <p>The text does not show functions that {@code forward} calls, {@code torch.relu} for one. So a class of one's own
  * is refused, unless its one module is a {@code Sequential}; what else its {@code forward} does then remains unseen:
@@ -93,8 +93,8 @@ public final class PyTorch {
      * @param modules the modules, as for {@link #network(Safetensors, String)}; they become the metadata entry
      *     {@value #MODULES}
      * @throws IllegalArgumentException if the text is not understood; if its modules that compute something are not
-     *     those of the network's layers; or if the network has values that they cannot hold: another ε, a bias with
-     *     {@code bias=False}, or γ and β other than 1 and 0 with {@code affine=False}
+     *     those of the network's layers; or if the network has values that they cannot hold: another size, ε or
+     *     momentum, a bias with {@code bias=False}, or γ and β other than 1 and 0 with {@code affine=False}
      */
     public static Safetensors stateDict(Network network, String modules) {
         String where = "PyTorch.stateDict";
@@ -195,7 +195,7 @@ public final class PyTorch {
      * @param file a state dict
      * @param name what the names of its tensors begin with, {@code "bn1"} for {@code bn1.weight} and others
      * @throws IllegalArgumentException if there are no such running statistics, the shapes are not those of a {@code
-     *     BatchNorm1d}, a running statistic is not finite or a variance is negative
+     *     BatchNorm1d}, a running statistic is not finite, a variance is negative, or it has further tensors
      */
     public static BatchNorm batchNorm1d(Safetensors file, String name) {
         return batchNorm1d(file, name, 1e-5, 0.1);

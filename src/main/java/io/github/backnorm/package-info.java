@@ -7,9 +7,10 @@
  * layers, and a {@link io.github.backnorm.Network} of layers is one. A {@link io.github.backnorm.Parameter} holds a
  * trainable value and its gradient. Around them, a {@link io.github.backnorm.Loss} gives the gradient that {@code
  * backward} starts from, an {@link io.github.backnorm.Optimizer} makes the step, and {@link
- * io.github.backnorm.GradientCheck} tests layers of your own. A {@link io.github.backnorm.Shard} is one block's part of
- * a step over a batch that lies in blocks. {@link io.github.backnorm.Safetensors} reads and writes models as files, and
- * {@link io.github.backnorm.PyTorch} converts networks to and from PyTorch's names and layout.
+ * io.github.backnorm.GradientCheck} tests layers of your own. {@link io.github.backnorm.Safetensors} reads and writes
+ * models as files, and {@link io.github.backnorm.PyTorch} converts networks to and from PyTorch's names and layout. A
+ * {@link io.github.backnorm.Shard} trains on a batch that lies in blocks, on one machine or many; {@link
+ * io.github.backnorm.Precision} says in which precision an affine layer multiplies.
  *
  * <p>Throughout, {@code dz} is short for ∂L/∂z, the gradient of the loss with respect to z. A null argument is
  * refused with a {@link java.lang.NullPointerException} that names it.

@@ -5,12 +5,16 @@ import static org.assertj.core.api.Assertions.assertThat;
 import io.github.backnorm.internal.Allocation;
 import io.github.backnorm.internal.ChildJvm;
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What a training step and an inference leave on the heap. A vector that C2 does not keep in a register is an object of
@@ -189,17 +193,31 @@ final class AllocationTest {
                 .isLessThan(batch);
     }
 
+    /** The programs of both precisions run side by side, for they take long. */
     @ParameterizedTest
-    @CsvSource({"false, DOUBLE", "true, DOUBLE", "false, SINGLE", "true, SINGLE"})
-    void step_inLoopOfMain_allocatesItsArraysOnly(boolean wide, Precision precision) {
+    @ValueSource(booleans = {false, true})
+    void step_inLoopOfMain_allocatesItsArraysOnly(boolean wide) {
+        Map<Precision, CompletableFuture<List<Long>>> bytes = new EnumMap<>(Precision.class);
+        for (Precision precision : Precision.values()) {
+            bytes.put(precision, CompletableFuture.supplyAsync(() -> bytesOfMain(wide, precision)));
+        }
+        bytes.forEach((precision, uses) -> {
+            Steps steps = wide ? Steps.wide(precision) : Steps.small(precision);
+            assertThat(uses.join()).as("bytes in %s", precision).hasSize(2);
+            assertThat(uses.join().get(0))
+                    .as("bytes of a training step in %s", precision)
+                    .isLessThanOrEqualTo(Use.TRAINING.most(steps));
+            assertThat(uses.join().get(1))
+                    .as("bytes of an inference in %s", precision)
+                    .isLessThanOrEqualTo(Use.INFERENCE.most(steps));
+        });
+    }
+
+    private static List<Long> bytesOfMain(boolean wide, Precision precision) {
         List<String> options = new ArrayList<>(List.of(ChildJvm.optionsOfThisJvm()));
         options.addAll(List.of("-Dwide=" + wide, "-Dprecision=" + precision, "-Dbacknorm.threads=1"));
-        Steps steps = wide ? Steps.wide(precision) : Steps.small(precision);
-        List<Long> bytes = ChildJvm.run(Steps.class, options.toArray(String[]::new)).lines().stream()
+        return ChildJvm.run(Steps.class, options.toArray(String[]::new)).lines().stream()
                 .map(Long::valueOf)
                 .toList();
-        assertThat(bytes).hasSize(2);
-        assertThat(bytes.get(0)).as("bytes of a training step").isLessThanOrEqualTo(Use.TRAINING.most(steps));
-        assertThat(bytes.get(1)).as("bytes of an inference").isLessThanOrEqualTo(Use.INFERENCE.most(steps));
     }
 }

@@ -518,6 +518,15 @@ final class PyTorchTest {
                         + "…\", expected one of at most 256 characters");
     }
 
+    @Test
+    void network_tensorOfModuleWithTheLongestPath_leftOver() {
+        String module = "a".repeat(254);
+        Safetensors file = Safetensors.of(Map.of(module + ".0.scale", Matrix.ofRow(1)));
+        assertThatThrownBy(() -> PyTorch.network(file, "Sequential((" + module + "): Sequential(ReLU()))"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("left over");
+    }
+
     /** Many modules, each with the longest path, and a name that could begin with the path of a module at each dot. */
     @Test
     void network_longestPathsAndName_staysWithinTheMemoryBound() {

@@ -208,18 +208,31 @@ final class ShardMessageTest {
     /** Numbers whose product is 2⁶⁴ times a small one. */
     @Test
     void merge_lengthBeyondLong_refused() {
-        byte[] message = ByteBuffer.allocate(HEADER)
+        byte[] message = header(1, (1 << 30) - 1, 1, 1 << 30);
+
+        assertMerge(message, message, "Shard.merge: one has a damaged header");
+    }
+
+    /** No sum, and as many as a message can have. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, Checks.MAX_ENTRIES / Double.BYTES})
+    void merge_noBlocks_none(int singles) {
+        byte[] message = header(0, 0, singles, 0);
+
+        assertThat(Shard.merge(message, message)).isEqualTo(message);
+    }
+
+    private static byte[] header(int exchange, int pairs, int singles, int nodes) {
+        return ByteBuffer.allocate(HEADER)
                 .order(ByteOrder.LITTLE_ENDIAN)
                 .putInt(0xB4C70001)
                 .putInt(7)
-                .putInt(1)
+                .putInt(exchange)
                 .putInt(5)
-                .putInt((1 << 30) - 1)
-                .putInt(1)
-                .putInt(1 << 30)
+                .putInt(pairs)
+                .putInt(singles)
+                .putInt(nodes)
                 .array();
-
-        assertMerge(message, message, "Shard.merge: one has a damaged header");
     }
 
     @Test

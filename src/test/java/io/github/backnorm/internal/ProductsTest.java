@@ -251,13 +251,16 @@ final class ProductsTest {
         return Stream.concat(small, Arrays.stream(LARGER_SHAPES));
     }
 
-    private static Stream<int[]> edges() {
+    /** In parts, so that a failure says where, and the first one comes soon. */
+    static Stream<List<int[]>> anyShapes() {
         return Stream.of(
+                        shapes(),
                         shapesOf(ROWS, new int[] {3, 33}, new int[] {5}),
                         shapesOf(new int[] {1, 5, 6, 7, 13}, COLUMNS, new int[] {7}),
                         shapesOf(new int[] {2, 6, 13, 16}, new int[] {5, 17, 32}, INNER),
-                        Arrays.stream(BLOCKS))
-                .flatMap(shapes -> shapes);
+                        Arrays.stream(BLOCKS),
+                        randomShapes(30))
+                .map(Stream::toList);
     }
 
     private static Stream<int[]> shapesOf(int[] rows, int[] columns, int[] inner) {
@@ -280,11 +283,10 @@ final class ProductsTest {
                 .toArray();
     }
 
-    @Test
-    void product_anyShape_isOneFmaChainPerEntry() {
-        Stream.of(shapes(), edges(), randomShapes(30))
-                .flatMap(shapes -> shapes)
-                .forEach(shape -> assertChains(Operands.random(shape)));
+    @ParameterizedTest
+    @MethodSource("anyShapes")
+    void product_anyShape_isOneFmaChainPerEntry(List<int[]> shapes) {
+        shapes.forEach(shape -> assertChains(Operands.random(shape)));
     }
 
     @Test
@@ -317,13 +319,19 @@ final class ProductsTest {
                 });
     }
 
+    static Stream<Arguments> threadsAndShapes() {
+        return IntStream.of(1, 2, 3, 4, 7)
+                .boxed()
+                .flatMap(threads -> Stream.of(
+                                Stream.concat(Arrays.stream(LARGER_SHAPES), randomShapes(10)), Arrays.stream(BLOCKS))
+                        .map(shapes -> arguments(threads, shapes.toList())));
+    }
+
     @ParameterizedTest
-    @ValueSource(ints = {1, 2, 3, 4, 7})
-    void product_anyNumberOfThreads_isOneFmaChainPerEntry(int threads) {
+    @MethodSource("threadsAndShapes")
+    void product_anyNumberOfThreads_isOneFmaChainPerEntry(int threads, List<int[]> shapes) {
         WatchedThreads parallel = new WatchedThreads(threads);
-        Stream.of(Arrays.stream(LARGER_SHAPES), Arrays.stream(BLOCKS), randomShapes(10))
-                .flatMap(shapes -> shapes)
-                .forEach(shape -> assertChains(Operands.random(shape), parallel));
+        shapes.forEach(shape -> assertChains(Operands.random(shape), parallel));
         assertThat(parallel.haveHelped())
                 .as("%d threads: others than this one have worked", threads)
                 .isEqualTo(threads > 1);

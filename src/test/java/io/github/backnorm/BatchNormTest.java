@@ -380,6 +380,38 @@ final class BatchNormTest {
         assertThat(layer.forward(Matrix.ofRow(3, 1, 2).transpose())).isEqualTo(y);
     }
 
+    @Test
+    void infer_infiniteGamma_givesWhatTheFormulaGives() {
+        double infinity = Double.POSITIVE_INFINITY;
+        BatchNorm layer = layer(0, Matrix.filled(1, 3, infinity), Matrix.ofRow(0, infinity, -infinity));
+        layer.setRunningStatistics(Matrix.zeros(1, 3), Matrix.ofRow(0, 1, 1));
+
+        assertThat(layer.infer(Matrix.ofRow(5, 5, 5))) // v is 0 in the first column
+                .isEqualTo(Matrix.ofRow(Double.NaN, infinity, Double.NaN));
+    }
+
+    /** Their sum is beyond the range of double, its root is not. */
+    @Test
+    void infer_largestPowerOfTwoAsVarianceAndEpsilon_dividesByTheRootOfTheirSum() {
+        BatchNorm layer = layer(0x1p1023, Matrix.ofRow(1), Matrix.ofRow(0));
+        layer.setRunningStatistics(Matrix.ofRow(0), Matrix.ofRow(0x1p1023));
+
+        assertThat(layer.infer(Matrix.ofRow(0x1p512))).isEqualTo(Matrix.ofRow(1));
+    }
+
+    /** Each has a bound of its own on the terms of dh. */
+    @Test
+    void backward_afterOneOfFarLargerDy_bitsOfTheFirst() {
+        Matrix dy = Matrix.of(3, 2, 0.1, 0.7, 0.2, -0.4, 0.5, 0.3);
+        Matrix x = Matrix.of(3, 2, 1, 5, 2, 7, 4, 6.5);
+        BatchNorm layer = layer();
+        layer.forward(x);
+        Matrix dh = layer.backward(dy);
+        layer.backward(dy.times(0x1p200));
+
+        assertThat(layer.backward(dy)).isEqualTo(dh);
+    }
+
     @ParameterizedTest
     @ValueSource(doubles = {Double.NaN, Double.POSITIVE_INFINITY, Double.NEGATIVE_INFINITY})
     void backward_nonFiniteEntry_staysInItsColumn(double value) {

@@ -3,6 +3,7 @@ package io.github.backnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.IOException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,8 +24,7 @@ import org.w3c.dom.NodeList;
 /** The mutants that no test kills are those of the list survivors.txt, which says why. */
 final class SurvivorsTest {
     private static final Path LIST = Path.of("src/test/resources/io/github/backnorm/survivors.txt");
-    private static final List<Path> REPORTS =
-            List.of(Path.of("target/pit-reports/mutations.xml"), Path.of("target/pit-reports-vector/mutations.xml"));
+    private static final Path REPORTS = Path.of("target");
     private static final Path SOURCES = Path.of("src/main/java/io/github/backnorm");
     private static final Pattern LINE =
             Pattern.compile("(?:equivalent|speed|untestable) (\\S+)\\.([\\w<>]+) (\\d+) (.+)");
@@ -64,11 +64,12 @@ final class SurvivorsTest {
         });
     }
 
-    /** Of the classes that the profile {@code mutation} has just mutated. */
+    /** Of the classes that the profile {@code mutation} has mutated. */
     @Test
     @Tag("mutation")
     void survivors_lastRun_areThoseListed() throws Exception {
         Map<Mutant, String> statuses = statuses();
+        assertThat(statuses).isNotEmpty();
         Set<String> types = statuses.keySet().stream().map(Mutant::type).collect(Collectors.toSet());
         Set<Mutant> listed = survivors().stream()
                 .filter(mutant -> types.contains(mutant.type))
@@ -96,13 +97,15 @@ final class SurvivorsTest {
 
     private static Map<Mutant, String> statuses() throws Exception {
         List<Element> mutations = new ArrayList<>();
-        for (Path report : REPORTS) {
-            NodeList elements = DocumentBuilderFactory.newInstance()
-                    .newDocumentBuilder()
-                    .parse(report.toFile())
-                    .getElementsByTagName("mutation");
-            for (int i = 0; i < elements.getLength(); i++) {
-                mutations.add((Element) elements.item(i));
+        try (DirectoryStream<Path> reports = Files.newDirectoryStream(REPORTS, "pit-reports*")) {
+            for (Path report : reports) {
+                NodeList elements = DocumentBuilderFactory.newInstance()
+                        .newDocumentBuilder()
+                        .parse(report.resolve("mutations.xml").toFile())
+                        .getElementsByTagName("mutation");
+                for (int i = 0; i < elements.getLength(); i++) {
+                    mutations.add((Element) elements.item(i));
+                }
             }
         }
         Comparator<Element> fromTheTop = Comparator.comparingInt(mutation -> number(mutation, "lineNumber"));

@@ -98,7 +98,7 @@ final class Panel extends Quantities {
     /** The gradients of these columns, and of those whose dy is not for the kernels. */
     private final Map<Integer, ScaledColumn.Gradients> scaledGradients = new TreeMap<>();
 
-    /** For {@code width} columns from {@code from} on, in arrays whose rows have {@code rowStep} entries. */
+    /** For {@code width} columns, at least one, from {@code from} on, in arrays whose rows have {@code rowStep} entries. */
     Panel(Kernels kernels, double epsilon, int from, int width, int rowStep) {
         super(from, width, rowStep);
         this.kernels = kernels;
@@ -115,7 +115,7 @@ final class Panel extends Quantities {
         this.kept = DoubleDoubles.zeros(width);
         this.taken = DoubleDoubles.zeros(width);
         this.zeros = new double[width];
-        this.rowsAsOne = width > 0 && width == rowStep && width <= NARROW ? WIDE / width : 1;
+        this.rowsAsOne = width == rowStep && width <= NARROW ? WIDE / width : 1;
         this.repeated = rowsAsOne > 1 ? new Quantities(0, rowsAsOne * width, rowsAsOne * width) : this;
     }
 
@@ -315,11 +315,6 @@ final class Panel extends Quantities {
         kept.set(running, from).multiply(DoubleDouble.sum(1, -momentum));
         taken.set(batch).multiply(DoubleDouble.of(momentum));
         kept.add(taken).round(moved, from);
-        for (int j = 0; j < width; j++) {
-            if (!Double.isFinite(moved[from + j])) {
-                moved[from + j] = ScaledColumn.moved(momentum, running[from + j], batch.get(j));
-            }
-        }
         scaled.forEach((j, column) ->
                 moved[from + j] = ScaledColumn.moved(momentum, running[from + j], ofScaled.apply(column)));
     }

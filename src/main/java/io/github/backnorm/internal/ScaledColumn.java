@@ -197,24 +197,24 @@ final class ScaledColumn {
         return new Gradients(dgamma, dbeta, dh);
     }
 
-    /** The same in plain arithmetic, for NaN and ±Infinity in dy. */
+    /** The same for NaN and ±Infinity in dy: neither Σdy nor Σdy·u is finite then, so positive factors do not matter. */
     private Gradients backwardPlain(double[] dy, double gamma) {
         int m = h.length;
-        double dbeta = 0;
+        double sumDy = 0;
         double dyU = 0;
         for (int i = 0; i < m; i++) {
-            dbeta += dy[i];
-            dyU += dy[i] * (deviation(h[i]).hi() - r.hi());
+            sumDy += dy[i];
+            dyU += dy[i] * plainU(i);
         }
-        double dgamma = Math.scalb(dyU * v.hi(), exponentOfV);
-        double lambda = Math.scalb(dyU * v.hi() * v.hi() / m, 2 * exponentOfV);
-        Factor factor = new Factor(gamma, -exponent);
         double[] dh = new double[m];
         for (int i = 0; i < m; i++) {
-            double rest = dy[i] - dbeta / m - (deviation(h[i]).hi() - r.hi()) * lambda;
-            dh[i] = factor.scaled(factor.number.hi() * rest);
+            dh[i] = gamma * (dy[i] - sumDy - plainU(i) * dyU);
         }
-        return new Gradients(dgamma, dbeta, dh);
+        return new Gradients(dyU, sumDy, dh);
+    }
+
+    private double plainU(int i) {
+        return deviation(h[i]).hi() - r.hi();
     }
 
     /** A factor γ·v·2^power: two words of moderate size, and the rest of its power of two as two doubles. */

@@ -25,6 +25,7 @@ import org.w3c.dom.NodeList;
 final class SurvivorsTest {
     private static final Path LIST = Path.of("src/test/resources/io/github/backnorm/survivors.txt");
     private static final Path REPORTS = Path.of("target");
+    private static final Set<String> ALIVE = Set.of("SURVIVED", "NO_COVERAGE");
     private static final Path SOURCES = Path.of("src/main/java/io/github/backnorm");
     private static final Pattern LINE =
             Pattern.compile("(?:equivalent|speed|untestable) (\\S+)\\.([\\w<>]+) (\\d+) (.+)");
@@ -75,7 +76,7 @@ final class SurvivorsTest {
                 .filter(mutant -> types.contains(mutant.type))
                 .collect(Collectors.toSet());
         Set<Mutant> survivors = statuses.keySet().stream()
-                .filter(mutant -> Set.of("SURVIVED", "NO_COVERAGE").contains(statuses.get(mutant)))
+                .filter(mutant -> ALIVE.contains(statuses.get(mutant)))
                 .collect(Collectors.toSet());
         Set<Mutant> slow = statuses.keySet().stream() // killed or not as the machine is slow or fast
                 .filter(mutant -> statuses.get(mutant).equals("TIMED_OUT"))
@@ -95,18 +96,27 @@ final class SurvivorsTest {
                 .toList();
     }
 
+    /** The statuses of all reports. A mutant that one of them killed is killed; some code runs in one set-up only. */
     private static Map<Mutant, String> statuses() throws Exception {
-        List<Element> mutations = new ArrayList<>();
+        Map<Mutant, String> statuses = new HashMap<>();
         try (DirectoryStream<Path> reports = Files.newDirectoryStream(REPORTS, "pit-reports*")) {
             for (Path report : reports) {
-                NodeList elements = DocumentBuilderFactory.newInstance()
-                        .newDocumentBuilder()
-                        .parse(report.resolve("mutations.xml").toFile())
-                        .getElementsByTagName("mutation");
-                for (int i = 0; i < elements.getLength(); i++) {
-                    mutations.add((Element) elements.item(i));
-                }
+                statuses(report.resolve("mutations.xml"))
+                        .forEach((mutant, status) ->
+                                statuses.merge(mutant, status, (one, other) -> ALIVE.contains(one) ? other : one));
             }
+        }
+        return statuses;
+    }
+
+    private static Map<Mutant, String> statuses(Path report) throws Exception {
+        NodeList elements = DocumentBuilderFactory.newInstance()
+                .newDocumentBuilder()
+                .parse(report.toFile())
+                .getElementsByTagName("mutation");
+        List<Element> mutations = new ArrayList<>();
+        for (int i = 0; i < elements.getLength(); i++) {
+            mutations.add((Element) elements.item(i));
         }
         Comparator<Element> fromTheTop = Comparator.comparingInt(mutation -> number(mutation, "lineNumber"));
         mutations.sort(fromTheTop.thenComparingInt(mutation -> number(mutation, "index")));

@@ -130,7 +130,7 @@ final class ScaledColumn {
     /** γ·v as two words, if it and the column are of moderate size. */
     Optional<DoubleDouble> moderateFactor(double gamma) {
         Factor factor = new Factor(gamma, 0);
-        boolean moderate = exponent == 0 && factor.scale == 1 && factor.secondScale == 1;
+        boolean moderate = exponent == 0 && factor.secondScale == 1; // if it is, so is the first
         return moderate ? Optional.of(factor.number) : Optional.empty();
     }
 
@@ -266,10 +266,7 @@ final class ScaledColumn {
         }
 
         DoubleDouble finish() {
-            if (terms % Quantities.BLOCK != 0) {
-                carry();
-                terms = 0;
-            }
+            carry();
             return new DoubleDouble(sum, error);
         }
     }

@@ -197,7 +197,7 @@ final class ScaledColumn {
         return new Gradients(dgamma, dbeta, dh);
     }
 
-    /** The same for NaN and ±Infinity in dy: neither Σdy nor Σdy·u is finite then, so positive factors do not matter. */
+    /** The same where dy has NaN or ±Infinity: Σdy and Σdy·u are not finite, so positive factors do not matter. */
     private Gradients backwardPlain(double[] dy, double gamma) {
         int m = h.length;
         double sumDy = 0;

@@ -18,6 +18,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** README and docs say what is there. */
 final class DocumentationTest {
@@ -35,6 +36,10 @@ final class DocumentationTest {
             Pattern.compile("(?:\\]\\(|(?:href|src|srcset)=\")(?!https?://|mailto:)([^)#\\s\"]*)(?:#([^)\\s\"]+))?");
 
     private static final Pattern HEADING = Pattern.compile("^#+ +(.*)$", Pattern.MULTILINE);
+    /** In a dependency of Maven or Gradle, or in the name of a jar */
+    private static final Pattern VERSION =
+            Pattern.compile("backnorm(?:</artifactId>\\s*<version>|[:-])(\\d+\\.\\d+\\.\\d+(?:-SNAPSHOT)?)");
+
     private static final Pattern JAVADOC_LINK = Pattern.compile("github\\.com/backnorm/backnorm/blob/main/([^\"]+)\"");
 
     /** A line of a block, or code in a sentence */
@@ -93,6 +98,20 @@ final class DocumentationTest {
                 assertThat(anchors(file)).as("anchors of %s", file).contains(link.group(2));
             }
         });
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"README.md", ".github/ISSUE_TEMPLATE/bug.yml"})
+    void page_versions_areThatOfThePom(Path page) {
+        String version = versions(Path.of("pom.xml")).get(0);
+        assertThat(versions(page)).isNotEmpty().containsOnly(version);
+    }
+
+    private static List<String> versions(Path file) {
+        return VERSION.matcher(read(file))
+                .results()
+                .map(match -> match.group(1))
+                .toList();
     }
 
     @Test

@@ -337,6 +337,27 @@ final class ProductsTest {
                 .isEqualTo(threads > 1);
     }
 
+    /** The arrays that they pack into are long enough. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3})
+    void product_nothingToWorkInFromBefore_isOneFmaChainPerEntry(int threads) {
+        for (int[] shape : LARGER_SHAPES) {
+            Operands x = Operands.random(shape);
+            double[] ofDoubles = x.chains();
+            double[] ofFloats = x.floatChains();
+            for (boolean single : new boolean[] {false, true}) {
+                Spoiled.dropScratch(1 << 21);
+                for (Product product : Product.all(new Parallel(threads, 0))) {
+                    if (product.single == single && !product.withRow) {
+                        assertThat(product.multiply(product.a(x), product.b(x), product.row(x), double[]::new))
+                                .as("%s, %s", product, x)
+                                .isEqualTo(single ? ofFloats : ofDoubles);
+                    }
+                }
+            }
+        }
+    }
+
     /** The vector kernels, once compiled, make no vectors on the heap: by that it shows that C2 has compiled them. */
     @ParameterizedTest
     @ValueSource(booleans = {false, true})

@@ -15,4 +15,10 @@ public final class Spoiled {
         Arrays.fill(floats, Float.NaN);
         Scratch.FLOATS.giveBack(floats);
     }
+
+    /** Drops the arrays below this length, so that the next products make their own. */
+    public static void dropScratch(int length) {
+        Scratch.DOUBLES.take(length);
+        Scratch.FLOATS.take(length);
+    }
 }

@@ -257,6 +257,16 @@ final class AffineTest {
         });
     }
 
+    /** No empty chain is added, which would make it +0. */
+    @Test
+    void inferInSinglePrecision_oneWholeChainOfMinusZero_isMinusZero() {
+        int inputs = 1024;
+        Matrix w = Matrix.generate(inputs, 1, (i, j) -> i == inputs - 1 ? Float.MIN_VALUE : 0);
+        Affine layer = new Affine(w, Matrix.zeros(1, 1)).withoutBias().withPrecision(Precision.SINGLE);
+
+        assertThat(layer.infer(w.transpose().times(-1))).isEqualTo(Matrix.ofRow(-0.0));
+    }
+
     @Test
     void inferInSinglePrecision_weightReplaced_usesTheNewOne() {
         Matrix x = Matrices.uniform(1, 3, 8);

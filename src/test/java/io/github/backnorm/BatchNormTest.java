@@ -428,6 +428,17 @@ final class BatchNormTest {
         });
     }
 
+    /** ĥ is 0 there, and 0·∞ is NaN. */
+    @Test
+    void backward_infiniteEntryAtTheMean_givesNanAsGradientOfGamma() {
+        BatchNorm layer = layer(0, Matrix.ofRow(1), Matrix.ofRow(0));
+        layer.forward(Matrix.of(3, 1, 1, 2, 3));
+        layer.backward(Matrix.of(3, 1, 0, Double.POSITIVE_INFINITY, 0));
+
+        assertThat(layer.gamma().gradient()).isEqualTo(Matrix.ofRow(Double.NaN));
+        assertThat(layer.beta().gradient()).isEqualTo(Matrix.ofRow(Double.POSITIVE_INFINITY));
+    }
+
     @Test
     @Timeout(value = 10, threadMode = Timeout.ThreadMode.SEPARATE_THREAD)
     void infer_noColumnsAndAsManyRowsAsAnInt_returns() {

@@ -398,4 +398,19 @@ final class ParallelTest {
             System.out.println(done + " tasks, " + (few ? "few" : "many") + " requests");
         }
     }
+
+    @Test
+    void ofThisJvm_threads_areThoseThatThePropertyAsksFor() {
+        String wanted = System.getProperty("backnorm.threads");
+        int processors = Runtime.getRuntime().availableProcessors();
+        assertThat(Parallel.ofThisJvm().threads())
+                .isEqualTo(Parallel.threads(wanted, processors, ForkJoinPool.getCommonPoolParallelism()));
+    }
+
+    @Test
+    void tasks_anyHelpers_atLeastOneForEachThread() {
+        for (int helpers = 0; helpers < 5; helpers++) {
+            assertThat(Parallel.tasks(helpers)).isGreaterThan(helpers);
+        }
+    }
 }

@@ -203,11 +203,12 @@ final class AllocationTest {
         }
         bytes.forEach((precision, uses) -> {
             Steps steps = wide ? Steps.wide(precision) : Steps.small(precision);
-            assertThat(uses.join()).as("bytes in %s", precision).hasSize(2);
-            assertThat(uses.join().get(0))
+            List<Long> printed = uses.join();
+            assertThat(printed).as("lines in %s", precision).hasSize(2);
+            assertThat(printed.get(0))
                     .as("bytes of a training step in %s", precision)
                     .isLessThanOrEqualTo(Use.TRAINING.most(steps));
-            assertThat(uses.join().get(1))
+            assertThat(printed.get(1))
                     .as("bytes of an inference in %s", precision)
                     .isLessThanOrEqualTo(Use.INFERENCE.most(steps));
         });

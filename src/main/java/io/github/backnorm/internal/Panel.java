@@ -98,7 +98,9 @@ final class Panel extends Quantities {
     /** The gradients of these columns, and of those whose dy is not for the kernels. */
     private final Map<Integer, ScaledColumn.Gradients> scaledGradients = new TreeMap<>();
 
-    /** For columns, {@code width} of them, at least 1, from {@code from} on; rows have {@code rowStep} entries. */
+    /**
+     * For {@code width} columns, at least one, from {@code from} on, in arrays whose rows have {@code rowStep} entries.
+     */
     Panel(Kernels kernels, double epsilon, int from, int width, int rowStep) {
         super(from, width, rowStep);
         this.kernels = kernels;

@@ -22,7 +22,7 @@ public final class Products {
 
     /**
      * The most columns for which {@code Aᵀ·B} is formed as the transpose of {@code Bᵀ·A}: the gradient of a last layer
-     * with few outputs. With ten columns that takes about half the time: rows are long, and A is read in its order.
+     * with few outputs. Rows are long then, and A is read in its order.
      */
     private static final int NARROW = 32;
 

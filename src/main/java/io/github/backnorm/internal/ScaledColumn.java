@@ -130,7 +130,7 @@ final class ScaledColumn {
     /** γ·v as two words, if it and the column are of moderate size. */
     Optional<DoubleDouble> moderateFactor(double gamma) {
         Factor factor = new Factor(gamma, 0);
-        boolean moderate = exponent == 0 && factor.secondScale == 1; // if it is, so is the first
+        boolean moderate = exponent == 0 && factor.secondScale == 1; // then the first scale is 1, too
         return moderate ? Optional.of(factor.number) : Optional.empty();
     }
 

@@ -2,7 +2,7 @@ package io.github.backnorm.internal.products;
 
 import java.util.Arrays;
 
-/** Fills the memory that products work in with NaN, so that an entry which is used before it is set shows. */
+/** Fills the memory that products work in with NaN, or drops it: what is used before it is set, or too short, shows. */
 public final class Spoiled {
     private Spoiled() {}
 
